@@ -1,0 +1,67 @@
+# Every target brings what it needs: uv, Python 3.13 and the pinned dependencies, all inside this folder.
+# `make demo` and `make test` are the two commands of README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV := .uv/bin/uv
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_NO_PROGRESS := 1
+export SAM_CLI_TELEMETRY := 0
+ARCHITECTURE := $(patsubst aarch64,arm64,$(shell uname -m))
+LAYERS := core aws arrow sender
+
+.PHONY: help setup demo check test build system-deps clean format
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
+
+setup: .venv/.ready .build/layers/.ready ## bring uv, Python 3.13, the pinned packages and this machine's layers
+
+demo: setup ## one whole run on the embedded AWS, with real packets
+	.venv/bin/flowlag demo
+
+check: setup ## format, lint, types, import contracts and the fast tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -m "not slow" --cov --cov-report=term
+
+test: check .venv-sam/.ready ## the whole gate: check, then the template and every slow test
+	.venv-sam/bin/sam validate --lint --region us-east-1
+	.venv/bin/pytest -m slow
+
+build: .venv/.ready .venv-sam/.ready ## sam build, for both architectures
+	PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$$PATH" .venv-sam/bin/sam build --build-dir .aws-sam/build
+	PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$$PATH" .venv-sam/bin/sam build --build-dir .aws-sam/build-x86_64 --parameter-overrides Architecture=x86_64
+
+format: .venv/.ready ## rewrite the code as `make check` wants it
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+system-deps: ## Debian packages that only tests need; what lacks them skips, saying so
+	bash .ci/system-deps
+
+clean: ## remove everything that make made
+	rm -rf .uv .venv .venv-sam .build .aws-sam .cache out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(UV): requirements/uv.txt
+	python3 -m venv .uv || python3 -m venv --without-pip .uv
+	.uv/bin/python -m pip install -q --require-hashes -r requirements/uv.txt \
+	  || python3 -m pip install -q --require-hashes --prefix .uv -r requirements/uv.txt \
+	  || { echo 'flowlag: python3 has neither venv nor pip: install one of them (Debian: python3-venv), then run make again' >&2; exit 2; }
+	touch $@
+
+.venv/.ready: $(UV) requirements/dev.txt pyproject.toml .python-version
+	$(UV) venv -q --allow-existing .venv
+	$(UV) pip sync -q --python .venv --require-hashes requirements/dev.txt
+	$(UV) pip install -q --python .venv --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv-sam/.ready: $(UV) requirements/sam.txt .python-version
+	$(UV) venv -q --allow-existing .venv-sam
+	$(UV) pip sync -q --python .venv-sam --require-hashes requirements/sam.txt
+	touch $@

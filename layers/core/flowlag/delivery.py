@@ -1,0 +1,128 @@
+"""The delivery model: how a flow-log service cuts traffic into capture windows and delivers them in bursts.
+
+One model in the project: the local flow-log service lives by it. It says what was measured, not what AWS
+promises. Episode 18 (t2.micro, CloudWatch Logs, 600 s, 2022-03) showed capture windows of 60 s even under an
+aggregation interval of 600 s, published every 600.0 +- 0.5 s at a phase that held for hours, as four deliveries
+of 2+3+3+2 windows within 0.2 to 1.8 s, the newest packet 17 to 27 s old.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flowlag.observation import Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A flow-log service's habits, in seconds.
+
+    Attributes:
+        window_s: length of a capture window.
+        publish_every_s: time between bursts.
+        lag_s: age of the newest window's end when its burst begins.
+        windows_per_delivery: how the windows of a burst are dealt out to its deliveries, round and round.
+        delivery_gap_s: time between the deliveries of a burst.
+        assumption: what is not backed by a measurement; empty where everything is.
+    """
+
+    name: str
+    hypervisor: str
+    window_s: float
+    publish_every_s: float
+    lag_s: float
+    windows_per_delivery: tuple[int, ...]
+    delivery_gap_s: float
+    assumption: str = ""
+
+    def scaled(self, time_scale: float) -> Preset:
+        """The same habits, `time_scale` times as fast."""
+        return replace(
+            self,
+            window_s=self.window_s / time_scale,
+            publish_every_s=self.publish_every_s / time_scale,
+            lag_s=self.lag_s / time_scale,
+            delivery_gap_s=self.delivery_gap_s / time_scale,
+        )
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="xen-600",
+            hypervisor="xen",
+            window_s=60,
+            publish_every_s=600,
+            lag_s=18,
+            windows_per_delivery=(2, 3, 3, 2),
+            delivery_gap_s=0.4,
+        ),
+        Preset(
+            name="nitro-60",
+            hypervisor="nitro",
+            window_s=60,
+            publish_every_s=60,
+            lag_s=30,
+            windows_per_delivery=(1,),
+            delivery_gap_s=0.4,
+            assumption="nobody has published a measurement on Nitro: a burst every 60 s, 30 s late, is a guess",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The model applied to one flow log: its phase decides when its windows end and its bursts begin.
+
+    `phase` is the instant of any one burst.
+    """
+
+    preset: Preset
+    phase: Micros
+
+    def window_start(self, at: Micros) -> Micros:
+        """The label of the capture window that a packet at `at` falls into."""
+        return at - (at - self.phase + self._lag) % self._window
+
+    def window_end(self, start: Micros) -> Micros:
+        """Where the window that begins at `start` ends; the instant belongs to the next one."""
+        return start + self._window
+
+    def burst_after(self, at: Micros) -> Micros:
+        """The first burst after `at`."""
+        every = _micros(self.preset.publish_every_s)
+        return at + every - (at - self.phase) % every
+
+    def is_due(self, start: Micros, burst_at: Micros) -> bool:
+        """Whether the burst at `burst_at` delivers the window that begins at `start`."""
+        return self.window_end(start) <= burst_at - self._lag
+
+    def deliveries(self, starts: Sequence[Micros]) -> list[list[Micros]]:
+        """The windows of a burst, dealt out in order to its deliveries."""
+        dealt: list[list[Micros]] = []
+        rest = sorted(starts)
+        for size in cycle(self.preset.windows_per_delivery):
+            if not rest:
+                return dealt
+            dealt.append(rest[:size])
+            rest = rest[size:]
+        raise AssertionError("a preset deals at least one window")  # pragma: no cover - cycle() does not end
+
+    @property
+    def _window(self) -> Micros:
+        return _micros(self.preset.window_s)
+
+    @property
+    def _lag(self) -> Micros:
+        return _micros(self.preset.lag_s)
+
+
+def _micros(seconds: float) -> Micros:
+    return round(seconds * 1_000_000)

@@ -1,0 +1,147 @@
+"""The probe, as a flow log reports it: which records are ours, and which tick each one carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from flowlag.errors import StampDisagreement, UnparsableRecord
+from flowlag.record import NODATA, OK, SKIPDATA, FlowRecord, RecordFormat
+from flowlag.signature import is_signed
+from flowlag.stamp import decode_delivered, due_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flowlag.observation import Micros
+    from flowlag.plan import RunPlan
+
+TCP = 6
+
+
+class Probe(NamedTuple):
+    """A probe read from its flow record. Instants in microseconds."""
+
+    tick: int
+    srcport: int
+    due_at: Micros
+    window_start: Micros
+    window_end: Micros | None
+    packets: int
+    bytes: int
+    tcp_flags: int | None
+    action: str | None
+    log_status: str | None
+
+
+@dataclass(slots=True)
+class Sifted:
+    """Messages of a flow log, told apart. Positions index the messages that were given."""
+
+    probes: list[tuple[int, Probe]] = field(default_factory=list)
+    unparsable: list[tuple[int, str]] = field(default_factory=list)
+    foreign: int = 0
+    nodata: int = 0
+    skipdata: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFilter:
+    """Which records are probes of one run: its sender's interface, its target's port and its signature."""
+
+    record_format: RecordFormat
+    interface_id: str
+    target_port: int
+    payload_bytes: int
+    rate: int
+
+    @classmethod
+    def of(cls, plan: RunPlan) -> ProbeFilter:
+        """The filter of a run."""
+        return cls(
+            RecordFormat.of_string(plan.log_format),
+            plan.interface_id,
+            plan.target_port,
+            plan.payload_bytes,
+            plan.rate,
+        )
+
+    def sift(self, messages: Iterable[tuple[str, Micros]]) -> Sifted:
+        """Tell messages apart, each given with the instant by which it had been delivered.
+
+        A substring test decides first: in a busy log most records are foreign, and parsing is what costs.
+        """
+        sifted = Sifted()
+        needle = f" {self.target_port} "
+        for position, (message, delivered_at) in enumerate(messages):
+            try:
+                if needle in message:
+                    self._sift_candidate(sifted, position, message, delivered_at)
+                else:
+                    self._sift_rest(sifted, message)
+            except (UnparsableRecord, StampDisagreement) as reason:
+                sifted.unparsable.append((position, str(reason)))
+        return sifted
+
+    def _sift_candidate(self, sifted: Sifted, position: int, message: str, delivered_at: Micros) -> None:
+        probe = self.probe(self.record_format.parse(message), delivered_at)
+        if probe is None:
+            sifted.foreign += 1
+        else:
+            sifted.probes.append((position, probe))
+
+    def _sift_rest(self, sifted: Sifted, message: str) -> None:
+        status = self._status(message)
+        if status == OK:
+            sifted.foreign += 1
+        elif status == NODATA:
+            sifted.nodata += 1
+        elif status == SKIPDATA:
+            sifted.skipdata += 1
+        else:
+            raise UnparsableRecord(f"the log status is '{status[:40]}'")
+
+    def _status(self, message: str) -> str:
+        width, index = len(self.record_format.names), self.record_format.status_index
+        if message.count(" ") != width - 1 or index is None:
+            self.record_format.parse(message)
+            return OK
+        return message.rpartition(" ")[2] if index == width - 1 else message.split(" ")[index]
+
+    def probe(self, record: FlowRecord, delivered_at: Micros) -> Probe | None:
+        """The probe in `record`, or None if the record is not one of ours.
+
+        Raises:
+            StampDisagreement: it is ours by every sign, but its tick cannot be told.
+        """
+        number = record.number
+        srcport, packets, size, start = (
+            number("srcport"),
+            number("packets"),
+            number("bytes"),
+            record.window_start,
+        )
+        if (
+            record.text("interface-id") != self.interface_id
+            or number("dstport") != self.target_port
+            or number("protocol") != TCP
+            or srcport is None
+            or packets is None
+            or size is None
+            or start is None
+            or not is_signed(size, packets, self.payload_bytes)
+        ):
+            return None
+        tick = decode_delivered(srcport, start, delivered_at, self.rate)
+        return Probe(
+            tick=tick,
+            srcport=srcport,
+            due_at=due_at(tick, self.rate),
+            window_start=start,
+            window_end=record.window_end,
+            packets=packets,
+            bytes=size,
+            tcp_flags=number("tcp-flags"),
+            action=record.text("action"),
+            log_status=record.status,
+        )
