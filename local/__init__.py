@@ -1,1 +1,1 @@
-"""Your machine is a region too: the `flowlag` command, the embedded AWS, the virtual network, the flow-log service."""
+"""Your machine is a region too: the command, the embedded AWS, the virtual network, the flow-log service."""

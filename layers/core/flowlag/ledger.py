@@ -35,7 +35,7 @@ END = "end"
 
 
 class LedgerEntry(NamedTuple):
-    """One tick: its source port, when its probe left (nanoseconds since the epoch; None: never), and the outcome."""
+    """One tick: its source port, when its probe left (ns since the epoch; None: never), and its outcome."""
 
     tick: int
     srcport: int
