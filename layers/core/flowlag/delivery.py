@@ -9,7 +9,7 @@ of 2+3+3+2 windows within 0.2 to 1.8 s, the newest packet 17 to 27 s old.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import cycle, islice, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,11 +41,16 @@ class Preset:
     assumption: str = ""
 
     def scaled(self, time_scale: float) -> Preset:
-        """The same habits, `time_scale` times as fast."""
+        """The same habits, `time_scale` times as fast.
+
+        The window is cut to whole microseconds first: were the windows of a burst rounded apart from its period, the
+        newest would end just after its burst's lag, and come a whole burst late.
+        """
+        window_s = round(self.window_s / time_scale, 6)
         return replace(
             self,
-            window_s=self.window_s / time_scale,
-            publish_every_s=self.publish_every_s / time_scale,
+            window_s=window_s,
+            publish_every_s=window_s * (self.publish_every_s / self.window_s),
             lag_s=self.lag_s / time_scale,
             delivery_gap_s=self.delivery_gap_s / time_scale,
         )
@@ -106,14 +111,9 @@ class Schedule:
 
     def deliveries(self, starts: Sequence[Micros]) -> list[list[Micros]]:
         """The windows of a burst, dealt out in order to its deliveries."""
-        dealt: list[list[Micros]] = []
-        rest = sorted(starts)
-        for size in cycle(self.preset.windows_per_delivery):
-            if not rest:
-                return dealt
-            dealt.append(rest[:size])
-            rest = rest[size:]
-        raise AssertionError("a preset deals at least one window")  # pragma: no cover - cycle() does not end
+        rest = iter(sorted(starts))
+        dealt = (list(islice(rest, size)) for size in cycle(self.preset.windows_per_delivery))
+        return list(takewhile(bool, dealt))
 
     @property
     def _window(self) -> Micros:

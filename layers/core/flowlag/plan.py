@@ -15,6 +15,7 @@ from flowlag.signature import payload_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import UnionType
 
     from flowlag.observation import Micros
 
@@ -42,7 +43,8 @@ class Arm:
     def __post_init__(self) -> None:
         if self.destination != CLOUDWATCH:
             raise InvalidRequest(f"an arm's destination is '{CLOUDWATCH}', not '{self.destination}'")
-        if self.aggregation_interval_s not in (60, 600):
+        # 60.0 equals 60, but would be part of the arm's name and refused by CreateFlowLogs.
+        if type(self.aggregation_interval_s) is not int or self.aggregation_interval_s not in (60, 600):
             raise InvalidRequest(
                 f"an arm's aggregation_interval_s is 60 or 600, not {self.aggregation_interval_s!r}"
             )
@@ -66,10 +68,11 @@ class RunRequest:
     arms: tuple[Arm, ...] = (Arm(),)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
+        for name, (kind, low, high) in _BOUNDS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise InvalidRequest(f"{name} is a number from {low} to {high}, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+                number = "whole number" if kind is int else "number"
+                raise InvalidRequest(f"{name} is a {number} from {low} to {high}, not {value!r}")
         names = [arm.name for arm in self.arms]
         if not names or len(set(names)) != len(names):
             raise InvalidRequest("a run has one arm or more, and no two alike")
@@ -103,13 +106,13 @@ class RunRequest:
 
 _STOP_GRACE_S = 600
 
-_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "rate": (1, 10),
-    "traffic_s": (1, 86_400),
-    "first_delivery_timeout_s": (1, 7_200),
-    "poll_interval_s": (1, 600),
-    "drain_s": (1, 7_200),
-    "burst_gap_s": (0.01, 600),
+_BOUNDS: Final[Mapping[str, tuple[type[int] | UnionType, float, float]]] = {
+    "rate": (int, 1, 10),
+    "traffic_s": (int, 1, 86_400),
+    "first_delivery_timeout_s": (int, 1, 7_200),
+    "poll_interval_s": (int, 1, 600),
+    "drain_s": (int, 1, 7_200),
+    "burst_gap_s": (int | float, 0.01, 600),
 }
 
 

@@ -34,15 +34,44 @@ class Probe(NamedTuple):
     log_status: str | None
 
 
+class Event(NamedTuple):
+    """One delivered message: the destination's id for it, its text, and when it was delivered (microseconds).
+
+    `delivered_at` is the destination's ingestion time, or when we received it where that is all we know.
+    """
+
+    event_id: str
+    message: str
+    delivered_at: Micros
+
+
+class Unparsable(NamedTuple):
+    """A delivered message that could not be read, whole, and why."""
+
+    event_id: str
+    message: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Sifted:
-    """Messages of a flow log, told apart. Positions index the messages that were given."""
+    """Events of a flow log, told apart."""
 
-    probes: list[tuple[int, Probe]] = field(default_factory=list)
-    unparsable: list[tuple[int, str]] = field(default_factory=list)
+    probes: list[tuple[Event, Probe]] = field(default_factory=list)
+    unparsable: list[Unparsable] = field(default_factory=list)
     foreign: int = 0
     nodata: int = 0
     skipdata: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many of each."""
+        return {
+            "probes": len(self.probes),
+            "foreign": self.foreign,
+            "nodata": self.nodata,
+            "skipdata": self.skipdata,
+            "unparsable": len(self.unparsable),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +95,35 @@ class ProbeFilter:
             plan.rate,
         )
 
-    def sift(self, messages: Iterable[tuple[str, Micros]]) -> Sifted:
-        """Tell messages apart, each given with the instant by which it had been delivered.
+    def sift(self, events: Iterable[Event]) -> Sifted:
+        """Tell events apart.
 
         A substring test decides first: in a busy log most records are foreign, and parsing is what costs.
         """
         sifted = Sifted()
-        needle = f" {self.target_port} "
-        for position, (message, delivered_at) in enumerate(messages):
+        needle = self._needle()
+        for event in events:
             try:
-                if needle in message:
-                    self._sift_candidate(sifted, position, message, delivered_at)
+                if needle in event.message:
+                    self._sift_candidate(sifted, event)
                 else:
-                    self._sift_rest(sifted, message)
+                    self._sift_rest(sifted, event.message)
             except (UnparsableRecord, StampDisagreement) as reason:
-                sifted.unparsable.append((position, str(reason)))
+                sifted.unparsable.append(Unparsable(event.event_id, event.message, str(reason)))
         return sifted
 
-    def _sift_candidate(self, sifted: Sifted, position: int, message: str, delivered_at: Micros) -> None:
-        probe = self.probe(self.record_format.parse(message), delivered_at)
+    def _needle(self) -> str:
+        names = self.record_format.names
+        before = "" if names[0] == "dstport" else " "
+        after = "" if names[-1] == "dstport" else " "
+        return f"{before}{self.target_port}{after}"
+
+    def _sift_candidate(self, sifted: Sifted, event: Event) -> None:
+        probe = self.probe(self.record_format.parse(event.message), event.delivered_at)
         if probe is None:
             sifted.foreign += 1
         else:
-            sifted.probes.append((position, probe))
+            sifted.probes.append((event, probe))
 
     def _sift_rest(self, sifted: Sifted, message: str) -> None:
         status = self._status(message)

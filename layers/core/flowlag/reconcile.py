@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flowlag.ledger import SENT, SKIPPED, Ledger, LedgerEntry
 from flowlag.observation import Observation, observe
-from flowlag.probe import ProbeFilter
-from flowlag.stamp import tick_at
+from flowlag.probe import Event, ProbeFilter, Unparsable
+from flowlag.stamp import encode, tick_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,22 +25,6 @@ NOT_RECORDED = "not_recorded"
 """Sent, and seen where there is a capture, but no flow record came by the deadline: a censored observation."""
 EXPECTED_MISSING = "expected_missing"
 """Its source port is 0, which is not sent."""
-
-
-class Delivered(NamedTuple):
-    """A flow record as the destination holds it, with the destination's own time of delivery."""
-
-    event_id: str
-    message: str
-    ingested_at: Micros
-
-
-class Unparsable(NamedTuple):
-    """A delivered message that could not be read, and why."""
-
-    event_id: str
-    message: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +71,7 @@ class Evidence:
 
     ledger: Ledger
     seen: Mapping[int, Micros] | None
-    delivered: Sequence[Delivered]
+    delivered: Sequence[Event]
     received: Mapping[str, Micros] = field(default_factory=dict)
     stop_requested_at: Micros | None = None
     flow_log_id: str | None = None
@@ -96,12 +80,12 @@ class Evidence:
 def reconcile(plan: RunPlan, arm: Arm, evidence: Evidence) -> Reconciled:
     """Join ledger, capture and deliveries of one arm. The same evidence gives the same result in any order."""
     entries = {entry.tick: entry for entry in _ticks(plan, evidence)}
-    delivered = sorted(evidence.delivered, key=lambda each: (each.ingested_at, each.event_id))
-    sifted = ProbeFilter.of(plan).sift((each.message, each.ingested_at) for each in delivered)
+    in_order = sorted(evidence.delivered, key=lambda event: (event.delivered_at, event))
+    sifted = ProbeFilter.of(plan).sift(in_order)
     observations: dict[int, Observation] = {}
     duplicates = not_in_ledger = 0
-    for position, probe in sifted.probes:
-        entry, each = entries.get(probe.tick), delivered[position]
+    for event, probe in sifted.probes:
+        entry = entries.get(probe.tick)
         if entry is None:
             not_in_ledger += 1
         elif probe.tick in observations:
@@ -111,12 +95,12 @@ def reconcile(plan: RunPlan, arm: Arm, evidence: Evidence) -> Reconciled:
                 probe,
                 plan,
                 arm,
-                event_id=each.event_id,
+                event_id=event.event_id,
                 flow_log_id=evidence.flow_log_id,
                 sent_at=None if entry.sent_ns is None else entry.sent_ns // 1_000,
                 seen_at=(evidence.seen or {}).get(probe.tick),
-                ingested_at=each.ingested_at,
-                received_at=evidence.received.get(each.event_id),
+                ingested_at=event.delivered_at,
+                received_at=evidence.received.get(event.event_id),
             )
     first = min(observations, default=min(entries, default=0))
     in_range = [entry for tick, entry in entries.items() if tick >= first]
@@ -133,11 +117,7 @@ def reconcile(plan: RunPlan, arm: Arm, evidence: Evidence) -> Reconciled:
         skipdata=sifted.skipdata,
         unparsable=len(sifted.unparsable),
     )
-    unparsable = tuple(
-        Unparsable(delivered[position].event_id, delivered[position].message, reason)
-        for position, reason in sifted.unparsable
-    )
-    return Reconciled(tuple(observations[tick] for tick in sorted(observations)), counts, unparsable)
+    return Reconciled(tuple(observations[tick] for tick in sorted(observations)), counts, tuple(sifted.unparsable))
 
 
 def _ticks(plan: RunPlan, evidence: Evidence) -> Iterable[LedgerEntry]:
@@ -148,7 +128,7 @@ def _ticks(plan: RunPlan, evidence: Evidence) -> Iterable[LedgerEntry]:
         return
     stop = tick_at(evidence.stop_requested_at * 1_000, plan.rate)
     for tick in range(entries[-1].tick + 1, stop + 1):
-        yield LedgerEntry(tick, tick % 65_536, None, NEVER_SENT)
+        yield LedgerEntry(tick, encode(tick), None, NEVER_SENT)
 
 
 def _missing(unobserved: Iterable[LedgerEntry], seen: Mapping[int, Micros] | None) -> dict[str, int]:

@@ -69,6 +69,8 @@ _ABSENT = "-"
 _PLACEHOLDER = re.compile(r"\$\{([a-z0-9-]+)\}")
 _MILLISECONDS_FROM = 100_000_000_000
 """A `start` beyond this many seconds (the year 5138) is given in milliseconds."""
+_MOST_DIGITS = 15
+"""No count or instant has more; within it, an instant in microseconds fits 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +124,11 @@ class RecordFormat:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.names:
+            raise InvalidFormat("the format names no field")
         unknown = [name for name in self.names if name not in VERSION_OF]
-        if unknown or not self.names:
-            raise InvalidFormat(f"flow logs have no field '{unknown[0] if unknown else ''}'")
+        if unknown:
+            raise InvalidFormat(f"flow logs have no field '{unknown[0]}'")
         if len(set(self.names)) != len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise InvalidFormat(f"the format names the field '{twice}' twice")
@@ -132,12 +136,13 @@ class RecordFormat:
     @classmethod
     def of_string(cls, log_format: str) -> RecordFormat:
         """The format that `LogFormat` asks for, as in `${version} ${interface-id} ${srcport}`."""
-        placeholders = log_format.split()
-        names = [_PLACEHOLDER.fullmatch(each) for each in placeholders]
-        for name, each in zip(names, placeholders, strict=True):
+        names = []
+        for each in log_format.split():
+            name = _PLACEHOLDER.fullmatch(each)
             if name is None:
                 raise InvalidFormat(f"'{each}' in the log format is not of the form ${{field}}")
-        return cls(tuple(name[1] for name in names if name))
+            names.append(name[1])
+        return cls(tuple(names))
 
     @classmethod
     def of_header(cls, line: str) -> RecordFormat:
@@ -183,7 +188,7 @@ def _value(name: str, raw: str) -> Value:
         if not raw:
             raise UnparsableRecord(f"the field '{name}' is empty")
         return raw
-    if not (raw.isascii() and raw.isdecimal()):
+    if not (raw.isascii() and raw.isdecimal() and len(raw) <= _MOST_DIGITS):
         raise UnparsableRecord(f"the field '{name}' is '{raw[:40]}', not a number")
     return int(raw)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from flowlag.reconcile import EXPECTED_MISSING, LOST_ON_WIRE, NEVER_SENT, NOT_RECORDED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -105,6 +107,9 @@ QUARANTINE: Columns = {
     "reason": "string",
     "raw": "string",
 }
+
+MISSING_REASONS = (NEVER_SENT, LOST_ON_WIRE, NOT_RECORDED, EXPECTED_MISSING)
+"""The reasons that a row of `runs` counts by, arm for arm."""
 
 TABLES: Mapping[str, Columns] = {
     "observations": OBSERVATIONS,

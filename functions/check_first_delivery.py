@@ -1,0 +1,33 @@
+"""CheckFirstDelivery: one look for the first record and the first probe of a new flow log.
+
+The looks only decide when to stop looking; the times come from the service's own ingestion times.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowlag.first_delivery import FirstDelivery
+from flowlag_aws.clock import now
+from flowlag_aws.log_groups import delivered
+from flowlag_aws.settings import Results
+from flowlag_aws.store import Store
+from flowlag_aws.telemetry import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """`{run_id, arm, creation, check}` to the next `check`; its `status` is waiting, delivered or expired."""
+    store = Store(Results.read().results_bucket)
+    plan = store.plan(event["run_id"])
+    creation = event["creation"]
+    t0 = creation["t0_before_call"]
+    asked_at = now()
+    check = FirstDelivery.of_json(event["check"]).looked(
+        plan, t0, delivered(creation["log_group"], t0), asked_at=asked_at, answered_at=now()
+    )
+    store.put_control(plan.run_id, f"{event['arm']}.first_delivery", check.to_json())
+    return check.to_json()

@@ -1,0 +1,59 @@
+"""DecodeRecords: write down the probes of one delivery, at once, with what is known at once.
+
+The subscription's payload has no ingestion time; ReconcileRun adds it and closes the run. CloudWatch Logs
+delivers at least once: the object's key is a digest of the delivery's event ids, so that a redelivery overwrites.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent, event_source
+
+from flowlag.landing import digest, land
+from flowlag.probe import Event, Unparsable
+from flowlag_aws.clock import now
+from flowlag_aws.log_groups import run_and_arm
+from flowlag_aws.rows import Rows
+from flowlag_aws.settings import Results
+from flowlag_aws.store import Store
+from flowlag_aws.telemetry import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+DATA_MESSAGE = "DATA_MESSAGE"
+
+
+@logger.inject_lambda_context
+@event_source(data_class=CloudWatchLogsEvent)
+def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, int]:
+    """A subscription's event to the counts of what was in it; a control message holds nothing.
+
+    An event that cannot be opened goes to quarantine whole: retrying would not help it.
+    """
+    received_at = now()
+    rows = Rows(Store(Results.read().results_bucket))
+    try:
+        delivery = event.parse_logs_data()
+        run_id, arm = run_and_arm(delivery.log_group)
+        events = [Event(each["id"], each["message"], received_at) for each in delivery["logEvents"]]
+        message_type = delivery.message_type
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
+        raw = json.dumps(event.raw_event)
+        reason = f"the event is not a CloudWatch Logs envelope: {type(error).__name__}: {error}"
+        rows.put_quarantine(digest([raw]), [Unparsable("", raw, reason)], received_at)
+        return {"unparsable": 1}
+    if message_type != DATA_MESSAGE:
+        return {}
+    plan = rows.store.plan(run_id)
+    landed = land(plan, arm, events)
+    if landed.observations:
+        rows.put_landing(landed)
+    if landed.sifted.unparsable:
+        rows.put_quarantine(landed.digest, landed.sifted.unparsable, received_at, plan=plan, arm=arm)
+    counts = landed.sifted.counts()
+    logger.info("delivery landed", extra={"run_id": run_id, "arm": arm, **counts})
+    return counts

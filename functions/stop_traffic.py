@@ -1,0 +1,31 @@
+"""StopTraffic: end the sender and the capture; both upload what they have. Harmless where nothing runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowlag_aws.bundle import upload_bundle
+from flowlag_aws.clock import now
+from flowlag_aws.settings import Traffic
+from flowlag_aws.store import Store
+from flowlag_aws.telemetry import logger
+from flowlag_aws.traffic import order
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """`{run_id}` to `{sending, capture}`, what the two reported when they stopped; `{}` where nothing was planned."""
+    settings = Traffic.read()
+    store = Store(settings.results_bucket)
+    plan = store.find_plan(event["run_id"])
+    if plan is None:
+        return {}  # PlanRun failed, so nothing was started
+    bundle = upload_bundle(store)
+    store.put_control(plan.run_id, "stop", {"requested_at": now()})
+    return {
+        "sending": order("stop-sending", plan, settings, bundle),
+        "capture": order("stop-capture", plan, settings, bundle),
+    }

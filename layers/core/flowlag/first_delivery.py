@@ -1,0 +1,81 @@
+"""The first delivery of a newly created flow log: looked for by polling, timed by the service's own clock.
+
+Polling brackets it between the last miss and the first hit; the ingestion time of the earliest record is then
+exact. That no record came before the deadline is a result, not an error: a censored observation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from flowlag.probe import ProbeFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flowlag.observation import Micros
+    from flowlag.plan import RunPlan
+    from flowlag.probe import Event
+
+WAITING: Final = "waiting"
+DELIVERED: Final = "delivered"
+EXPIRED: Final = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstDelivery:
+    """What the looks so far have shown. Instants in microseconds.
+
+    Attributes:
+        polls: how many looks.
+        status: `waiting`, `delivered` (a probe was seen) or `expired` (none before the deadline).
+        last_miss_at: when the last look that found nothing was asked.
+        first_hit_at: when the first look that found a probe was answered.
+        first_record_at: ingestion of the earliest record of any kind.
+        first_probe_at: ingestion of the earliest probe.
+    """
+
+    polls: int = 0
+    status: str = WAITING
+    last_miss_at: Micros | None = None
+    first_hit_at: Micros | None = None
+    first_record_at: Micros | None = None
+    first_probe_at: Micros | None = None
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> FirstDelivery:
+        """Read what `to_json` wrote; `{}` is the state before the first look."""
+        return cls(**document)
+
+    def to_json(self) -> dict[str, Any]:
+        """The looks as plain JSON values."""
+        return asdict(self)
+
+    def looked(
+        self,
+        plan: RunPlan,
+        t0: Micros,
+        events: Iterable[Event],
+        *,
+        asked_at: Micros,
+        answered_at: Micros,
+    ) -> FirstDelivery:
+        """The state after a look that was asked and answered at the given instants and found `events`.
+
+        Args:
+            plan: the run; says which records are probes.
+            t0: when the flow log was created.
+            events: what the destination holds.
+            asked_at: our clock before the look.
+            answered_at: our clock after it.
+        """
+        found = list(events)
+        probes = ProbeFilter.of(plan).sift(found).probes
+        first_record = min((event.delivered_at for event in found), default=None)
+        first_probe = min((event.delivered_at for event, _ in probes), default=None)
+        seen = replace(self, polls=self.polls + 1, first_record_at=first_record, first_probe_at=first_probe)
+        if first_probe is not None:
+            return replace(seen, status=DELIVERED, first_hit_at=answered_at)
+        deadline = t0 + plan.request.first_delivery_timeout_s * 1_000_000
+        return replace(seen, status=WAITING if answered_at < deadline else EXPIRED, last_miss_at=asked_at)

@@ -1,0 +1,252 @@
+"""From packets to flow records, as AWS documents them; no I/O, no clock.
+
+A packet belongs to a flow, a flow to the capture windows it was seen in, and a window's flows become its records.
+When windows end and when they are delivered is the delivery model's business (`flowlag.delivery`).
+"""
+
+import struct
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from flowlag.delivery import Schedule
+from flowlag.observation import Micros
+from flowlag.record import NODATA, OK, FlowRecord, RecordFormat, Value
+
+INGRESS: Final = "ingress"
+EGRESS: Final = "egress"
+
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
+_PORTS = struct.Struct("!HH")
+_FRAGMENT_OFFSET = 0x1FFF
+_TCP = 6
+_UDP = 17
+_TCP_HEADER_BYTES = 20
+_TCP_FLAGS_AT = 13
+_TCP_FLAGS = 0x3F
+_ACK = 16
+_SAME_VPC = 1
+"""A value of `traffic-path`: through another resource in the same VPC."""
+
+
+# ---------------------------------------------------------------- packets
+class Flow(NamedTuple):
+    """What tells one flow from another: the 5-tuple, and which way it passes the interface."""
+
+    source: str
+    destination: str
+    srcport: int
+    dstport: int
+    protocol: int
+    direction: str
+
+
+class Packet(NamedTuple):
+    """A packet as the interface saw it.
+
+    Attributes:
+        at_ns: when, in nanoseconds since the epoch.
+        length: its bytes, from the IP header on.
+        tcp_flags: 0 where it is not TCP.
+    """
+
+    at_ns: int
+    flow: Flow
+    length: int
+    tcp_flags: int
+
+
+def parse_packet(data: bytes, at_ns: int, direction: str) -> Packet | None:
+    """Read an IPv4 packet from its header on; None if it is none.
+
+    Ports are 0 where a packet has none: other protocols, and every fragment but the first.
+    """
+    if len(data) < _IPV4.size or data[0] >> 4 != 4:  # noqa: PLR2004 - IP version 4
+        return None
+    _, _, length, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(data)
+    transport = b"" if fragment & _FRAGMENT_OFFSET else data[(data[0] & 0x0F) * 4 :]
+    has_ports = protocol in (_TCP, _UDP) and len(transport) >= _PORTS.size
+    srcport, dstport = _PORTS.unpack_from(transport) if has_ports else (0, 0)
+    has_flags = protocol == _TCP and len(transport) >= _TCP_HEADER_BYTES
+    return Packet(
+        at_ns=at_ns,
+        flow=Flow(_dotted(source), _dotted(destination), srcport, dstport, protocol, direction),
+        length=length,
+        tcp_flags=transport[_TCP_FLAGS_AT] & _TCP_FLAGS if has_flags else 0,
+    )
+
+
+def _dotted(address: bytes) -> str:
+    return ".".join(map(str, address))
+
+
+# ---------------------------------------------------------------- windows
+@dataclass(slots=True)
+class Traffic:
+    """What a flow did within one capture window."""
+
+    packets: int = 0
+    bytes: int = 0
+    tcp_flags: int = 0
+
+    def add(self, packet: Packet) -> None:
+        """Count a packet."""
+        self.packets += 1
+        self.bytes += packet.length
+        self.tcp_flags |= packet.tcp_flags
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A capture window, in microseconds: [start, end), and its traffic by flow."""
+
+    start: Micros
+    end: Micros
+    flows: dict[Flow, Traffic] = field(default_factory=dict)
+
+    @property
+    def label(self) -> int:
+        """What its records carry as `start`: whole seconds."""
+        return self.start // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Windows that become visible together, from the instant `at` on."""
+
+    at: Micros
+    windows: list[Window]
+
+
+class Pipeline:
+    """One flow log's way from packets to deliveries, since it was first seen.
+
+    Every packet is in exactly one window. For it to be in its own, give it before asking what is due at a later
+    instant: one that comes when its window has left is counted in the next window to leave.
+    """
+
+    def __init__(self, schedule: Schedule, since: Micros) -> None:
+        self._schedule = schedule
+        self._since = since
+        self._open: dict[Micros, Window] = {}
+        self._next_window = schedule.window_start(since)
+        self._next_burst = schedule.burst_after(since)
+        self._dealt: deque[Delivery] = deque()
+        self._deleted_at: Micros | None = None
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the flow log was deleted and nothing will follow."""
+        return self._is_over and not self._dealt
+
+    @property
+    def next_due(self) -> Micros:
+        """When `due` has something to do next."""
+        return self._dealt[0].at if self._dealt else self._next_burst
+
+    def add(self, packet: Packet) -> None:
+        """Count a packet, unless it is older than the flow log."""
+        at = packet.at_ns // 1_000
+        if at >= self._since:
+            start = max(self._schedule.window_start(at), self._next_window)
+            self._window(start).flows.setdefault(packet.flow, Traffic()).add(packet)
+
+    def delete(self, at: Micros) -> None:
+        """The flow log was deleted: the windows that ended before still leave with the next burst, and no other."""
+        self._deleted_at = at
+
+    def due(self, now: Micros) -> list[Delivery]:
+        """The deliveries whose time has come; each is told once."""
+        while self._next_burst <= now and not self._is_over:
+            self._burst(self._next_burst)
+            self._next_burst = self._schedule.burst_after(self._next_burst)
+        due = []
+        while self._dealt and self._dealt[0].at <= now:
+            due.append(self._dealt.popleft())
+        return due
+
+    def _burst(self, at: Micros) -> None:
+        starts = []
+        while self._leaves(self._next_window, at):
+            starts.append(self._next_window)
+            self._next_window = self._schedule.window_end(self._next_window)
+        gap = round(self._schedule.preset.delivery_gap_s * 1_000_000)
+        for position, dealt in enumerate(self._schedule.deliveries(starts)):
+            self._dealt.append(Delivery(at + position * gap, [self._leave(start) for start in dealt]))
+        self._is_over = self._deleted_at is not None
+
+    def _leaves(self, start: Micros, burst_at: Micros) -> bool:
+        if self._deleted_at is not None and self._schedule.window_end(start) > self._deleted_at:
+            return False
+        return self._schedule.is_due(start, burst_at)
+
+    def _window(self, start: Micros) -> Window:
+        return self._open.setdefault(start, Window(start, self._schedule.window_end(start)))
+
+    def _leave(self, start: Micros) -> Window:
+        window = self._window(start)
+        del self._open[start]
+        return window
+
+
+# ---------------------------------------------------------------- records
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """The network interface that a flow log watches, and where it is."""
+
+    interface_id: str
+    account_id: str
+    instance_id: str
+    subnet_id: str
+    vpc_id: str
+    region: str
+    az_id: str
+
+    @property
+    def resources(self) -> frozenset[str]:
+        """What a flow log may be created on to watch this interface."""
+        return frozenset({self.interface_id, self.subnet_id, self.vpc_id})
+
+
+def records(window: Window, interface: Interface, record_format: RecordFormat) -> list[FlowRecord]:
+    """A window's records: one for each flow, or the one that says that there was none."""
+    common: Mapping[str, Value] = {
+        "version": record_format.version,
+        "account-id": interface.account_id,
+        "interface-id": interface.interface_id,
+        "instance-id": interface.instance_id,
+        "subnet-id": interface.subnet_id,
+        "vpc-id": interface.vpc_id,
+        "region": interface.region,
+        "az-id": interface.az_id,
+        "start": window.label,
+        "end": window.end // 1_000_000,
+    }
+    if not window.flows:
+        return [FlowRecord({**common, "log-status": NODATA})]
+    return [
+        FlowRecord({**common, **_flow_fields(flow, traffic), "log-status": OK})
+        for flow, traffic in window.flows.items()
+    ]
+
+
+def _flow_fields(flow: Flow, traffic: Traffic) -> Mapping[str, Value]:
+    return {
+        "srcaddr": flow.source,
+        "dstaddr": flow.destination,
+        "srcport": flow.srcport,
+        "dstport": flow.dstport,
+        "protocol": flow.protocol,
+        "packets": traffic.packets,
+        "bytes": traffic.bytes,
+        "action": "ACCEPT",
+        # "If a flow log entry consists of only ACK packets, the flag value is 0, not 16."
+        "tcp-flags": 0 if traffic.tcp_flags == _ACK else traffic.tcp_flags,
+        "type": "IPv4",
+        "pkt-srcaddr": flow.source,
+        "pkt-dstaddr": flow.destination,
+        "flow-direction": flow.direction,
+        "traffic-path": _SAME_VPC if flow.direction == EGRESS else None,
+    }
