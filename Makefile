@@ -74,8 +74,8 @@ sources = $(shell find $(1) -not -path '*/__pycache__*')
 
 # $(call build-layer,FOLDER,LOGICAL ID)
 define build-layer
-	mkdir -p $(@D) && built="$$(mktemp -d "$(CURDIR)/$(@D)/XXXXXX")" && trap 'rm -rf "$$built"' EXIT \
-	  && $(WITH_OUR_TOOLS) $(MAKE) -s -C $(1) build-$(2) ARTIFACTS_DIR="$$built" PLATFORM=$(THIS_MACHINE) \
+	@echo "building $@" && mkdir -p $(@D) && built="$$(mktemp -d "$(CURDIR)/$(@D)/XXXXXX")" && trap 'rm -rf "$$built"' EXIT \
+	  && $(MAKE) -s -C $(1) build-$(2) ARTIFACTS_DIR="$$built" PLATFORM=$(THIS_MACHINE) \
 	  && .venv/bin/python layers/pack.py "$$built" $@
 endef
 

@@ -5,14 +5,19 @@ On AWS an instance without Internet reaches S3 through a gateway endpoint. Here 
 the real `127.0.0.1`; clients inside use the same endpoint URL as outside.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterable, Iterator
 from functools import partial
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from local.network import Host
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from local.network import Host
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK_BYTES = 65_536

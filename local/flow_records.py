@@ -4,15 +4,20 @@ A packet belongs to a flow, a flow to the capture windows it was seen in, and a 
 When windows end and when they are delivered is the delivery model's business (`flowlag.delivery`).
 """
 
+from __future__ import annotations
+
 import struct
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from flowlag.delivery import Schedule
-from flowlag.observation import Micros
 from flowlag.record import NODATA, OK, FlowRecord, RecordFormat, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flowlag.delivery import Schedule
+    from flowlag.observation import Micros
 
 INGRESS: Final = "ingress"
 EGRESS: Final = "egress"

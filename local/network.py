@@ -1,9 +1,11 @@
-"""The virtual network: a sender and a target, each in a network namespace of its own, joined by a veth pair.
+"""The virtual network: a sender and a target, joined by a veth pair, in namespaces of the kernel's.
 
-The namespaces have no name. They live as long as their owner's descriptors, and what runs inside is killed by the
-kernel with its owner, so that nothing is left behind however the owner ends. Linux only. Where the kernel grants no
-namespaces, `InMemoryNetwork` carries the packets instead.
+Each host is a network namespace and a process namespace without names. They live as long as a thread of the owner
+does, and the kernel ends what runs inside with them, detached or not: so nothing is left behind however the owner
+ends. Linux only. Where the kernel grants no namespaces, `InMemoryNetwork` carries the packets instead.
 """
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -11,14 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
 
 SENDER_ADDRESS: Final = "10.99.0.10"
 TARGET_ADDRESS: Final = "10.99.0.20"
@@ -28,8 +30,12 @@ PREFIX_LENGTH: Final = 24
 _INTERFACE = "eth0"
 _LOOPBACK_INDEX = 1
 
-_NEEDED_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
-"""To make a network namespace, to set it up, and to send and capture raw packets; bits of capabilities(7)."""
+_NEEDED_CAPABILITIES = (12, 13, 21)
+"""CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN: to set a network up, to use raw packets, to make namespaces."""
+
+_INIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); sys.stdin.read()"
+"""A host's first process. It reaps what others leave, and ends with the owner, who holds the other end of its input.
+When it ends, the kernel kills every process of the host."""
 
 
 # ---------------------------------------------------------------- the network
@@ -40,17 +46,15 @@ class Network:
         OSError: the kernel refuses; `unavailable` tells so beforehand.
     """
 
-    sender: "Host"
-    target: "Host"
+    def __init__(self) -> None:
+        self.sender = Host("sender", SENDER_ADDRESS)
+        self.target = Host("target", TARGET_ADDRESS)
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            senders, targets = undo.enter_context(_Namespace()), undo.enter_context(_Namespace())
-            _connect(senders, targets)
-            # A child dies with the *thread* that started it: so one thread starts all, and outlives them.
-            starter = undo.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
-            self.sender = Host("sender", SENDER_ADDRESS, _INTERFACE, senders, starter)
-            self.target = Host("target", TARGET_ADDRESS, _INTERFACE, targets, starter)
+            for host in self.hosts:
+                undo.enter_context(host)
+            self.sender.wire_to(self.target)
             self._undo = undo.pop_all()
         return self
 
@@ -60,24 +64,24 @@ class Network:
         self._undo.close()
 
     @property
-    def hosts(self) -> "tuple[Host, Host]":
+    def hosts(self) -> tuple[Host, Host]:
         """The sender and the target."""
         return self.sender, self.target
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
     """One end of the wire."""
 
-    name: str
-    address: str
-    interface: str
-    _namespace: "_Namespace" = field(repr=False)
-    _starter: ThreadPoolExecutor = field(repr=False)
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self.interface = _INTERFACE
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket of this host: it stays in its namespace, whoever uses it."""
-        return self._namespace.run(lambda: socket.socket(family, kind, protocol))
+        """A socket of this host: it stays in its network, whoever uses it."""
+        return self._thread.submit(socket.socket, family, kind, protocol).result()
 
     def popen(
         self,
@@ -85,87 +89,15 @@ class Host:
         *,
         env: Mapping[str, str],
         **options: Any,  # noqa: ANN401 - what subprocess.Popen takes
-    ) -> "subprocess.Popen[bytes]":
-        """Start a program on this host. It is killed when the network closes or its owner dies.
+    ) -> subprocess.Popen[bytes]:
+        """Start a program on this host. It ends with the network or its owner at the latest, and so do its children.
 
         Args:
-            argv: the program, found on the PATH of `env`, and its arguments.
+            argv: the program and its arguments.
             env: its whole environment.
-            options: of `subprocess.Popen`, but for `pass_fds`.
+            options: of `subprocess.Popen`.
         """
-        namespace = self._namespace.descriptor
-        # -I: neither the program's environment nor its directory decides which module `local.enter` is.
-        launcher = [sys.executable, "-I", "-m", "local.enter", str(namespace), str(os.getpid())]
-
-        def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen([*launcher, *argv], env=env, pass_fds=(namespace,), **options)  # noqa: S603
-
-        return self._starter.submit(start).result()
-
-
-class _Namespace:
-    """A network namespace that only a descriptor holds."""
-
-    descriptor: int
-
-    def __enter__(self) -> Self:
-        self.descriptor = _in_a_thread(_unshare_network)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self.descriptor)
-
-    def run[Result](self, function: Callable[[], Result]) -> Result:
-        """Call `function` inside. Only the calling thread moves, and it ends with the call."""
-
-        def enter() -> Result:
-            os.setns(self.descriptor, os.CLONE_NEWNET)
-            return function()
-
-        return _in_a_thread(enter)
-
-
-def _in_a_thread[Result](function: Callable[[], Result]) -> Result:
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(function).result()
-
-
-def _unshare_network() -> int:
-    os.unshare(os.CLONE_NEWNET)
-    # IPv6 would announce itself in the capture. Best effort: the flow-log service reads IPv4 only.
-    with contextlib.suppress(OSError):
-        Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _connect(senders: _Namespace, targets: _Namespace) -> None:
-    senders.run(partial(_add_veth, targets.descriptor))
-    senders.run(partial(_set_up, SENDER_ADDRESS))
-    targets.run(partial(_set_up, TARGET_ADDRESS))
-
-
-def _add_veth(peer_namespace: int) -> None:
-    peer = {"ifname": _INTERFACE, "net_ns_fd": peer_namespace}
-    with _netlink() as netlink:
-        netlink.link("add", ifname=_INTERFACE, kind="veth", peer=peer)
-
-
-def _set_up(address: str) -> None:
-    with _netlink() as netlink:
-        (index,) = netlink.link_lookup(ifname=_INTERFACE)
-        netlink.addr("add", index=index, address=address, prefixlen=PREFIX_LENGTH)
-        for link in (_LOOPBACK_INDEX, index):
-            netlink.link("set", index=link, state="up")
-
-
-def _netlink() -> Any:  # noqa: ANN401 - pyroute2 carries no types
-    from pyroute2 import IPRoute  # noqa: PLC0415 - takes half a second, and makes sense on Linux only
-
-    return IPRoute()
-
-
+        return self._thread.submit(self._start, argv, env=env, **options).result()
 # ---------------------------------------------------------------- permission
 def become_network_root() -> None:
     """Make this process root of a user namespace, should it lack the right to make a network.

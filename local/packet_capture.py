@@ -1,12 +1,18 @@
 """Where the flow-log service gets its packets from: the sender's interface, or the network in memory."""
 
+from __future__ import annotations
+
 import socket
 import struct
-from queue import Empty, SimpleQueue
-from typing import Final, Protocol, Self
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
 
 from local.flow_records import EGRESS, INGRESS, Packet, parse_packet
-from local.network import SENDER_ADDRESS, Host, InMemoryNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from local.network import Host, InMemoryNetwork
 
 _ETH_P_ALL = 0x0003
 """Outgoing packets are shown to sockets of every protocol only."""
@@ -14,7 +20,7 @@ _ETH_P_IP = 0x0800
 _SO_TIMESTAMPNS = 35
 """Of <asm-generic/socket.h>, for the 64-bit machines that we run on; Python has no name for it."""
 _TIMESPEC = struct.Struct("@qq")
-_LONGEST_PACKET: Final = 65_535
+_LONGEST_PACKET = 65_535
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """The service reads a few times a second; the kernel keeps what arrives meanwhile."""
 
@@ -33,43 +39,45 @@ class InterfaceCapture:
     """The packets that pass a host's interface, both ways, with the kernel's own timestamps."""
 
     def __init__(self, host: Host) -> None:
-        # SOCK_DGRAM: the kernel takes the link header off.
-        self._socket = host.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-        self._socket.setblocking(False)
+        # SOCK_DGRAM: the kernel takes the link header off. No protocol: `bind` begins the capture, on one interface.
+        self._socket = host.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        self._socket.settimeout(0)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket.bind((host.interface, _ETH_P_ALL))
 
     def drain(self) -> list[Packet]:
         """The packets since the last call."""
-        packets = []
+        return [packet for packet in self._received() if packet]
+
+    def _received(self) -> Iterator[Packet | None]:
         while True:
             try:
                 data, ancillary, _, address = self._socket.recvmsg(
                     _LONGEST_PACKET, socket.CMSG_SPACE(_TIMESPEC.size)
                 )
             except BlockingIOError:
-                return packets
+                return
             _, protocol, packet_type, *_ = address
             if protocol == _ETH_P_IP:
                 direction = EGRESS if packet_type == socket.PACKET_OUTGOING else INGRESS
-                packet = parse_packet(data, _timestamp_ns(ancillary), direction)
-                if packet:
-                    packets.append(packet)
+                yield parse_packet(data, _timestamp_ns(ancillary), direction)
 
     def close(self) -> None:
         """Stop capturing."""
         self._socket.close()
 
 
-def _timestamp_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+def _timestamp_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
     ((_, _, timespec),) = ancillary
+    seconds: int
+    nanoseconds: int
     seconds, nanoseconds = _TIMESPEC.unpack(timespec)
     return seconds * 1_000_000_000 + nanoseconds
 
 
 class InMemoryCapture:
-    """The packets of a network in memory, as the sender's interface would see them."""
+    """The packets of a network in memory, as the sender's interface would see them: all of them leave it."""
 
     def __init__(self, network: InMemoryNetwork) -> None:
         self._network = network
@@ -81,15 +89,9 @@ class InMemoryCapture:
 
     def drain(self) -> list[Packet]:
         """The packets since the last call."""
-        packets = []
-        while True:
-            try:
-                data, at_ns = self._transmitted.get_nowait()
-            except Empty:
-                return packets
-            packet = parse_packet(data, at_ns, EGRESS)
-            if packet:
-                packets.append(packet)
+        transmitted = [self._transmitted.get_nowait() for _ in range(self._transmitted.qsize())]
+        parsed = (parse_packet(data, at_ns, EGRESS) for data, at_ns in transmitted)
+        return [packet for packet in parsed if packet]
 
     def close(self) -> None:
         """Stop capturing."""

@@ -41,9 +41,7 @@ def capture(
     try:
         file = order.capture.open("x", buffering=1, encoding="ascii")  # a line at a time: it survives a kill
     except FileExistsError:
-        raise InvalidRequest(
-            f"run '{order.run_id}' was captured before: its capture is {order.capture}"
-        ) from None
+        raise InvalidRequest(f"run '{order.run_id}' was captured before: its capture is {order.capture}") from None
     with file:
         file.write(f"{HEADER}\n")
         while clock() < until and not wait(0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scapy.layers.inet import IP, TCP
 from scapy.packet import Raw
@@ -74,7 +74,7 @@ class Sniffer:
         """The probe that arrives next; None when nothing did for a moment, or something else."""
         try:
             packet, ancillary, _, address = self._socket.recvmsg(65_535, socket.CMSG_SPACE(_TIMESPEC.size))
-        except TimeoutError:
+        except socket.timeout:  # of Python 3.9; TimeoutError is another there
             return None
         if address[2] == socket.PACKET_OUTGOING or len(packet) != HEADERS_BYTES + self._order.payload_bytes:
             return None  # by far the most common case on a busy target: told by its length, before any parsing
@@ -95,7 +95,7 @@ class Sniffer:
 def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
     ((_, _, timestamp),) = ancillary
     seconds, nanos = _TIMESPEC.unpack(timestamp)
-    return seconds * 1_000_000_000 + nanos
+    return int(seconds * 1_000_000_000 + nanos)
 
 
 def _raw_socket(family: int, kind: int, protocol: int) -> socket.socket:

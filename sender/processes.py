@@ -13,7 +13,7 @@ import signal
 import struct
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from flowlag.errors import FlowlagError
@@ -25,28 +25,42 @@ if TYPE_CHECKING:
     from sender.order import Order
 
 _FLOCK = struct.Struct("@hhqqi")  # `struct flock` of 64-bit Linux: type, whence, start, length, pid
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _REALTIME_PRIORITY = 50
-_SHIPPER_NICENESS = 10
 
 
 class AlreadyRunning(FlowlagError):
     """Another process does this work already."""
 
 
-@contextmanager
-def held(lock: Path) -> Iterator[None]:
-    """Hold `lock`; the kernel lets go of it when the process ends, however it ends.
+# ---------------------------------------------------------------- in the command
+def detach(action: str, order: Order) -> subprocess.Popen[bytes]:
+    """Start `python -m sender ACTION` in a session of its own, its output in the run's log.
 
-    Raises:
-        AlreadyRunning: another process holds it.
+    Nothing of it holds on to this process: SSM waits until the last writer of a command's output is gone.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(f"{lock.stem} is running already, as process {holder(lock)}") from None
-        yield
+    order.directory.mkdir(parents=True, exist_ok=True)
+    # scapy writes caches, which belong with our files and not into somebody's home.
+    environment = {**os.environ, "XDG_CACHE_HOME": str(order.home), "XDG_CONFIG_HOME": str(order.home)}
+    with log_of(action, order).open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module, and an order that was checked
+            [sys.executable, "-m", "sender", action, *order.arguments()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def lock_of(action: str, order: Order) -> Path:
+    """The lock that the worker of `action` holds."""
+    return order.directory / f"{action}.lock"
+
+
+def log_of(action: str, order: Order) -> Path:
+    """Where the worker of `action` says what went wrong."""
+    return order.directory / f"{action}.log"
 
 
 def holder(lock: Path) -> int | None:
@@ -67,8 +81,8 @@ def has_ended(lock: Path, within_s: float) -> bool:
 
 
 def end(lock: Path, patience_s: float) -> None:
-    """End the holder of `lock`, in good order if it can do so within so many seconds."""
-    with _process(lock) as process:
+    """End the holder of `lock`: in good order, or by force should that take longer than so many seconds."""
+    with _process(lock) as process, suppress(ProcessLookupError):
         if process is not None:
             signal.pidfd_send_signal(process, signal.SIGTERM)
             if not _wait(process, patience_s):
@@ -78,7 +92,7 @@ def end(lock: Path, patience_s: float) -> None:
 
 @contextmanager
 def _process(lock: Path) -> Iterator[int | None]:
-    """A handle on the holder of `lock`, which stays that process's even when its pid is reused."""
+    """A handle on the holder of `lock`, which stays that process's even when its id is used again."""
     pid = holder(lock)
     try:
         process = None if pid is None else os.pidfd_open(pid)
@@ -93,3 +107,35 @@ def _process(lock: Path) -> Iterator[int | None]:
 
 def _wait(process: int, seconds: float) -> bool:
     return bool(select.select([process], [], [], seconds)[0])
+
+
+# ---------------------------------------------------------------- in the worker
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Hold `lock`. The kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"'{lock.stem}' of this run is done by process {holder(lock)}") from None
+        yield
+
+
+def stop_on_signal() -> Callable[[float], bool]:
+    """Turn SIGTERM and SIGINT into an answer: a function that sleeps, and tells whether one has come.
+
+    They are waited for and not handled, so that none can arrive in the middle of a line.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    return lambda seconds: signal.sigtimedwait(_STOP_SIGNALS, seconds) is not None
+
+
+def run_first() -> None:
+    """Be woken before every ordinary process, where the kernel allows it."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))

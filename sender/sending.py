@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sender.order import Order
     from sender.pacer import Turn
+
+_log = logging.getLogger(__name__)
 
 
 def send(
@@ -47,8 +49,13 @@ def send(
         raise InvalidRequest(f"run '{order.run_id}' was sent before: its ledger is {order.ledger}") from None
     with ledger:
         ledger.write(f"{HEADER}\n")
+        has_sent = False
         for turn in pace(ticks, order.rate, _probes(build), clock=clock, wait=wait):
-            ledger.write(f"{_entry(turn, wire).line()}\n")
+            entry = _entry(turn, wire)
+            ledger.write(f"{entry.line()}\n")
+            has_sent = has_sent or entry.outcome == SENT
+            if entry.outcome == FAILED and not has_sent:
+                break  # the very first was refused: there is no network, and somebody waits to hear so
         ledger.write(f"{END}\n")
 
 
@@ -70,6 +77,6 @@ def _entry(turn: Turn, wire: Callable[[bytes], None]) -> LedgerEntry:
     try:
         wire(probe)
     except OSError as error:
-        print(f"sender: the probe of tick {tick} was refused: {error}", file=sys.stderr)
+        _log.warning("the probe of tick %d was refused: %s", tick, error)
         return LedgerEntry(tick, srcport, None, FAILED)
     return LedgerEntry(tick, srcport, now_ns, SENT)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from flowlag.observation import Micros
 
 OBSERVATIONS: Final = "observations"
-EXPORT: Final = "Logs Insights exports"
-FLOW_LOG: Final = "flow-log files"
+EXPORT: Final = "a Logs Insights export"
+FLOW_LOG: Final = "flow-log records"
 
 RUN_GAP_S: Final = 3_600
 """Exports and flow-log files name no run. Capture windows at least this far apart belong to different runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flowlag.errors import InvalidFormat, UnparsableRecord
@@ -58,45 +59,44 @@ def candidates(path: Path, header: str, lines: Iterable[str], port: int) -> Iter
             raise UnusableInput(f"line {number} of '{path}' is not a flow record: {reason}") from None
 
 
-class Sieve:
-    """Collects the probes to `port` among flow records, and counts the SKIPDATA ones.
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """The probes among flow records, and how many records say SKIPDATA."""
 
-    A file of one flow log does not say which run sent a probe, so the signature cannot be checked; but a probe
-    has a payload, which the target's refusal (an RST, to the same port for the one probe from it) has not.
+    rows: list[Row]
+    skipdata: int
+
+
+def sift(records: Iterable[FlowRecord], port: int, rate: int) -> Sifted:
+    """Tell the probes to `port` among `records`."""
+    rows: list[Row] = []
+    skipdata = 0
+    for record in records:
+        if record.status == SKIPDATA:
+            skipdata += 1
+        elif row := _row(record, port, rate):
+            rows.append(row)
+    return Sifted(rows, skipdata)
+
+
+def _row(record: FlowRecord, port: int, rate: int) -> Row | None:
+    """The probe in a record, or None.
+
+    A flow log does not say which run it reports, so a signature cannot be checked. But a probe has a payload. The
+    target's refusal of one has none, and would be taken for a probe where it goes to the target's own port.
     """
-
-    def __init__(self, port: int, rate: int) -> None:
-        self.rows: list[Row] = []
-        self.skipdata = 0
-        self._port = port
-        self._rate = rate
-
-    def sift(self, records: Iterable[FlowRecord]) -> None:
-        """Take what belongs here from `records`."""
-        for record in records:
-            if record.status == SKIPDATA:
-                self.skipdata += 1
-            elif row := self._row(record):
-                self.rows.append(row)
-
-    def _row(self, record: FlowRecord) -> Row | None:
-        number = record.number
-        srcport, packets, size, start = (
-            number("srcport"),
-            number("packets"),
-            number("bytes"),
-            record.window_start,
-        )
-        if (
-            number("dstport") != self._port
-            or number("protocol") != TCP
-            or srcport is None
-            or packets is None
-            or size is None
-            or start is None
-            or not srcport < PORTS
-            or size <= HEADERS_BYTES * packets
-        ):
-            return None
-        tick = decode(srcport, start, self._rate)
-        return Row(tick, due_at(tick, self._rate), start, None)
+    number = record.number
+    srcport, packets, size, start = number("srcport"), number("packets"), number("bytes"), record.window_start
+    if (
+        number("dstport") != port
+        or number("protocol") != TCP
+        or srcport is None
+        or srcport >= PORTS
+        or packets is None
+        or size is None
+        or size <= HEADERS_BYTES * packets
+        or start is None
+    ):
+        return None
+    tick = decode(srcport, start, rate)
+    return Row(tick, due_at(tick, rate), start, None)

@@ -23,7 +23,7 @@ class Preset:
     """A flow-log service's habits, in seconds.
 
     Attributes:
-        window_s: length of a capture window.
+        window_s: a capture window.
         publish_every_s: time between bursts.
         lag_s: age of the newest window's end when its burst begins.
         windows_per_delivery: how the windows of a burst are dealt out to its deliveries, round and round.

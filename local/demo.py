@@ -1,0 +1,156 @@
+"""The demo: one whole run on the embedded AWS, with real packets, from the plan to a query of its results."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flowlag.delivery import PRESETS, Preset
+from flowlag.distribution import BURST_GAP_S
+from flowlag.errors import FlowlagError
+from flowlag_aws.athena import run_query
+from local.checkout import CHECKOUT
+from local.deploy import deploy
+from local.download import download_results
+from local.region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.progress import Steps
+
+RATE: Final = 5
+"""Probes a second: enough for a distribution in half a minute."""
+
+_SLACK_S: Final = 3
+_ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
+
+
+class DemoFailed(FlowlagError):
+    """The demo's run did not end in success; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What a demo may be asked to do.
+
+    Attributes:
+        preset: whose habits the flow-log service has.
+        time_scale: how many times as fast as the preset it is.
+        traffic_s: length of the traffic window.
+        loss: share of records that the service loses.
+        out: folder that the run's Parquet is copied to.
+    """
+
+    preset: str = "xen-600"
+    time_scale: float = 60
+    traffic_s: int = 15
+    loss: float = 0.0
+    out: Path = Path("out")
+
+    def request(self) -> dict[str, Any]:
+        """The run request: waits as long as the sped-up service needs, and no longer."""
+        habits = PRESETS[self.preset].scaled(self.time_scale)
+        longest = habits.publish_every_s + habits.window_s + habits.lag_s + len_of_burst(habits)
+        return {
+            "rate": RATE,
+            "traffic_s": self.traffic_s,
+            "drain_s": math.ceil(longest) + _SLACK_S,
+            "poll_interval_s": 1,
+            "first_delivery_timeout_s": math.ceil(2 * longest) + 10 * _SLACK_S,
+            "burst_gap_s": BURST_GAP_S / self.time_scale,
+        }
+
+
+def len_of_burst(habits: Preset) -> float:
+    """Seconds between the first and the last delivery of a burst, at most."""
+    return habits.delivery_gap_s * len(habits.windows_per_delivery)
+
+
+def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, Any]:
+    """Deploy the stack to a region that is up, run once, and return the result as plain JSON values.
+
+    Raises:
+        DemoFailed: the execution did not succeed.
+    """
+    steps.enter("deploying the stack")
+    outputs = deploy(region)
+    request = options.request()
+    run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
+    execution = _run(region, outputs["StateMachineArn"], run_id, request, steps)
+    if execution["status"] != "SUCCEEDED":
+        raise DemoFailed(
+            f"the demo's run ended as {execution['status']}: {execution.get('error', '')}: "
+            f"{execution.get('cause', '')[:500]}"
+        )
+    steps.enter("asking Athena")
+    rows = run_query(
+        region.client("athena"),
+        (CHECKOUT / "queries" / "delay_by_arm.sql").read_text(),
+        workgroup=outputs["WorkgroupName"],
+        database=outputs["DatabaseName"],
+        poll_s=0.1,
+    )
+    folder = download_results(region.client("s3"), outputs["ResultsBucketName"], run_id, options.out)
+    summary = json.loads(execution["output"])
+    return _result(summary, execution["status"], rows, region, options) | {"results": str(folder)}
+
+
+def _run(region: Region, machine: str, run_id: str, request: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
+    client = region.client("stepfunctions")
+    arn = client.start_execution(stateMachineArn=machine, name=run_id, input=json.dumps(request))["executionArn"]
+    while True:
+        execution: dict[str, Any] = client.describe_execution(executionArn=arn)
+        if execution["status"] in _ENDED:
+            return execution
+        state = _state_of(client.get_execution_history(executionArn=arn, maxResults=1000)["events"])
+        if state:
+            steps.enter(state)
+        time.sleep(0.2)
+
+
+def _state_of(events: list[dict[str, Any]]) -> str | None:
+    entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+    return entered[-1] if entered else None
+
+
+def _result(
+    summary: Mapping[str, Any],
+    status: str,
+    rows: list[dict[str, str | None]],
+    region: Region,
+    options: DemoOptions,
+) -> dict[str, Any]:
+    """The result as `--json` prints it: what the run's summary says, beside what Athena answered."""
+    (arm,) = summary["arms"]
+    counts = arm["counts"]
+    return {
+        "source": summary["source"],
+        "network": region.network,
+        "preset": options.preset,
+        "time_scale": options.time_scale,
+        "run_id": summary["run_id"],
+        "execution_status": status,
+        "verdict": summary["verdict"],
+        "reasons": summary["reasons"],
+        "n_packets": counts["observed"],
+        "n_bursts": arm["n_bursts"],
+        "n_runs": 1,
+        "ledger_ticks": counts["ledger_ticks"],
+        "observed": counts["observed"],
+        "missing": counts["missing"],
+        "before_first_record": counts["before_first_record"],
+        "duplicates": counts["duplicates"],
+        "delay_s": arm["delay_s"],
+        "ingest_delay_s": arm["ingest_delay_s"],
+        "timestamp_error_s": arm["timestamp_error_s"],
+        "burst_period_s": arm["burst_period_s"],
+        "capture_windows": arm["capture_windows"],
+        "first_delivery_s": arm["first_delivery_s"],
+        "athena_rows": sum(int(row["n_packets"] or 0) for row in rows),
+        "athena": rows,
+    }

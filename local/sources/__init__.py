@@ -1,0 +1,21 @@
+"""Sources: every kind of file that holds flow records, read into one shape; and ledgers and captures beside them."""
+
+from local.sources.capture import read_capture
+from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, Series, UnusableInput, runs_of
+from local.sources.ledger import SentTicks, read_ledger
+from local.sources.reader import read
+
+__all__ = [
+    "EXPORT",
+    "FLOW_LOG",
+    "OBSERVATIONS",
+    "Dataset",
+    "Row",
+    "SentTicks",
+    "Series",
+    "UnusableInput",
+    "read",
+    "read_capture",
+    "read_ledger",
+    "runs_of",
+]

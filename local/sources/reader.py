@@ -1,0 +1,164 @@
+"""Finds the files that were meant, tells what each one is, and reads them into one data set.
+
+A file is told by what is in it, not by its name. One call reads one kind: observations, and the flow log that they
+were made from, would count every probe twice.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
+
+from flowlag.plan import AWS
+from local.sources import flow_log, insights, parquet
+from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, UnusableInput, runs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+_SUFFIXES: Final = (".parquet", ".log", ".log.gz")
+"""What is looked for in a directory. Ledgers and captures are CSV files too, so an export has to be named."""
+_GZIP: Final = b"\x1f\x8b"
+_LONGEST_HEADER: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one file holds: a `table` if it holds observations, `rows` otherwise."""
+
+    path: Path
+    kind: str
+    source: str = AWS
+    table: parquet.Observations | None = None
+    rows: Sequence[Row] = ()
+    disagreements: int = 0
+    skipdata: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no probe in it."""
+        return not self.rows and not (self.table and self.table.num_rows)
+
+
+def read(paths: Iterable[Path], *, port: int, rate: int) -> Dataset:
+    """Read files, and directories with everything below them.
+
+    Args:
+        paths: what to read; files of one kind and one source.
+        port: the target's port, by which probes are told in flow-log files.
+        rate: ticks a second.
+
+    Raises:
+        UnusableInput: a file is damaged or of another kind, kinds or sources are mixed, or there is no probe.
+        OSError: a path does not exist or may not be read.
+    """
+    parts = [_read(path, port, rate) for path in _files(paths)]
+    filled = [part for part in parts if not part.is_empty]
+    if not filled:
+        raise UnusableInput(
+            f"there is no probe in '{parts[0].path}'{_and_others(parts)}: check that it is of the right run"
+            f" (in flow-log files, that the probes went to port {port})"
+        )
+    first = filled[0]
+    for part in filled:
+        if (part.kind, part.source) != (first.kind, first.source):
+            raise UnusableInput(
+                f"'{first.path}' holds {_described(first)} and '{part.path}' {_described(part)}:"
+                " they never go into one statistic, so analyze them apart"
+            )
+    tables = [part.table for part in filled if part.table]
+    return Dataset(
+        source=first.source,
+        kind=first.kind,
+        series=parquet.series_of(tables) if tables else runs_of(chain.from_iterable(part.rows for part in filled)),
+        disagreements=sum(part.disagreements for part in parts),
+        skipdata=sum(part.skipdata for part in parts),
+    )
+
+
+def _and_others(parts: Sequence[_Part]) -> str:
+    return f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+
+
+def _described(part: _Part) -> str:
+    return f"{part.kind} of source '{part.source}'"
+
+
+def _files(paths: Iterable[Path]) -> Iterable[Path]:
+    """Every file once, under the first name that it was given by."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        for file in _within(path) if path.is_dir() else [path]:
+            found.setdefault(file.resolve(), file)
+    return found.values()
+
+
+def _within(directory: Path) -> list[Path]:
+    # A copy of the results bucket holds other tables beside the observations.
+    table = directory / "observations"
+    base = table if table.is_dir() else directory
+    files = sorted(
+        folder / name
+        for folder, _folders, names in base.walk(on_error=_raise)
+        for name in names
+        if name.endswith(_SUFFIXES)
+    )
+    if not files:
+        raise UnusableInput(
+            f"the directory '{directory}' holds no data: no file in it ends in {' or '.join(_SUFFIXES)}"
+            " (a Logs Insights export has to be named itself)"
+        )
+    return files
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _read(path: Path, port: int, rate: int) -> _Part:
+    with path.open("rb") as stream:
+        magic = stream.peek(4)
+        if magic.startswith(parquet.MAGIC):
+            return _parquet(path, stream, port, rate)
+        if magic.startswith(_GZIP):
+            return _gzip(path, stream, port, rate)
+        return _text(path, stream, port, rate)
+
+
+def _parquet(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
+    with parquet.opened(path, stream) as file:
+        if parquet.is_flow_log(file):
+            return _flow_log(path, flow_log.sift(parquet.candidates(path, file, port), port, rate))
+        table = parquet.read_observations(path, stream, file)
+        return _Part(path=path, kind=OBSERVATIONS, source=parquet.source_of(path, table), table=table)
+
+
+def _gzip(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
+    try:
+        with gzip.open(stream) as plain:
+            return _text(path, plain, port, rate)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise UnusableInput(f"'{path}' is damaged or cut short as a gzip file: fetch it again") from None
+
+
+def _text(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
+    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        header = lines.readline(_LONGEST_HEADER)
+        if not header.strip():
+            raise UnusableInput(f"'{path}' is empty, or begins with an empty line: export it again")
+        if flow_log.is_header(header):
+            return _flow_log(path, flow_log.sift(flow_log.candidates(path, header, lines, port), port, rate))
+        rows, disagreements = insights.read_export(path, chain([header], lines), rate)
+        return _Part(path=path, kind=EXPORT, rows=rows, disagreements=disagreements)
+    except UnicodeDecodeError:
+        raise UnusableInput(f"'{path}' is neither Parquet nor text: check that it is the file you mean") from None
+
+
+def _flow_log(path: Path, sifted: flow_log.Sifted) -> _Part:
+    return _Part(path=path, kind=FLOW_LOG, rows=sifted.rows, skipdata=sifted.skipdata)

@@ -1,0 +1,135 @@
+"""Jobs: what an instance does for a run, started and stopped by two commands that may each come twice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flowlag import capture, ledger
+from flowlag.errors import FlowlagError, InvalidRequest
+from sender.processes import detach, end, has_ended, holder, lock_of, log_of
+from sender.shipping import UPLOAD_TIMEOUT_S, ship
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sender.order import Order
+
+START_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+_PATIENCE_S = 10.0
+
+
+class NotStarted(FlowlagError):
+    """The worker ended, or did nothing for a long time; the message has its reason."""
+
+
+class NotStopped(FlowlagError):
+    """A process of the job does not end."""
+
+
+# ---------------------------------------------------------------- the two jobs
+@dataclass(frozen=True)
+class Job:
+    """A worker that writes a file, and a shipper that brings it to S3.
+
+    Attributes:
+        worker: The action of `python -m sender` that does the work in the foreground.
+        shipper: The action that ships the file.
+        file: Where an order wants the file.
+        is_under_way: Whether the file, by its text, shows that the work has really begun.
+        counts: What the file, by its text, amounts to.
+    """
+
+    worker: str
+    shipper: str
+    file: Callable[[Order], Path]
+    is_under_way: Callable[[str], bool]
+    counts: Callable[[str, Order], Mapping[str, int]]
+
+
+def _a_probe_has_left(text: str) -> bool:
+    return any(entry.outcome == ledger.SENT for entry in _ledger(text).entries)
+
+
+def _count_ticks(text: str, _: Order) -> Mapping[str, int]:
+    counts = Counter(entry.outcome for entry in _ledger(text).entries)
+    return {outcome: counts[outcome] for outcome in ledger.OUTCOMES}
+
+
+def _ledger(text: str) -> ledger.Ledger:
+    return ledger.parse_ledger(text or f"{ledger.HEADER}\n")
+
+
+def _listens(text: str) -> bool:
+    return text.startswith(f"{capture.HEADER}\n")
+
+
+def _count_seen(text: str, order: Order) -> Mapping[str, int]:
+    return {"seen": len(capture.parse_capture(text or f"{capture.HEADER}\n", order.rate))}
+
+
+SENDING = Job("send", "ship-ledger", lambda order: order.ledger, _a_probe_has_left, _count_ticks)
+CAPTURE = Job("capture", "ship-capture", lambda order: order.capture, _listens, _count_seen)
+
+
+# ---------------------------------------------------------------- what can be done with a job
+def start(job: Job, order: Order) -> None:
+    """Have the job done from now on; returns when it is really under way. One that is under way is left alone.
+
+    Raises:
+        InvalidRequest: the job was done before and has ended; a run happens once.
+        NotStarted: it did not begin.
+    """
+    lock, file = lock_of(job.worker, order), job.file(order)
+    if holder(lock) is None:
+        if file.exists():
+            raise InvalidRequest(f"run '{order.run_id}' was here before: it left {file}")
+        worker = detach(job.worker, order)
+        _await_work(job, order, lambda: worker.poll() is None or holder(lock) is not None)
+    else:
+        _await_work(job, order, lambda: holder(lock) is not None)
+    if holder(lock_of(job.shipper, order)) is None:
+        detach(job.shipper, order)
+
+
+def stop(job: Job, order: Order) -> Mapping[str, int]:
+    """End the job or what is left of it, bring its file to S3, and count what is in it.
+
+    Raises:
+        NotStopped: one of its processes does not end.
+        NotShipped: the file could not be uploaded.
+    """
+    end(lock_of(job.worker, order), _PATIENCE_S)
+    for action in (job.worker, job.shipper):
+        if not has_ended(lock_of(action, order), 2 * UPLOAD_TIMEOUT_S):
+            raise NotStopped(f"'{action}' of run '{order.run_id}' does not end: see {log_of(action, order)}")
+    file = job.file(order)
+    if file.exists():
+        ship(file, order)
+    return job.counts(_text(file), order)
+
+
+def _await_work(job: Job, order: Order, is_alive: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        alive = is_alive()  # asked before the file is read, or its last words could be overlooked
+        if job.is_under_way(_text(job.file(order))):
+            return
+        if not alive:
+            raise NotStarted(_last_words(job, order))
+        time.sleep(_POLL_S)
+    end(lock_of(job.worker, order), _PATIENCE_S)
+    raise NotStarted(f"nothing happened for {START_TIMEOUT_S:.0f} s: {_last_words(job, order)}")
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="ascii") if file.exists() else ""
+
+
+def _last_words(job: Job, order: Order) -> str:
+    lines = log_of(job.worker, order).read_text(errors="replace").splitlines()
+    return lines[-1].removeprefix("sender: ") if lines else f"'{job.worker}' of run '{order.run_id}' ended without a word"

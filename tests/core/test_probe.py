@@ -1,0 +1,194 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowlag.plan import RunPlan, RunRequest, Site, plan_run
+from flowlag.probe import Event, Probe, ProbeFilter, Unparsable
+from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, FlowRecord, RecordFormat
+
+type FlowLine = Callable[..., str]
+
+TICK = 1_646_334_040
+DELIVERED_AT = (TICK + 300) * 1_000_000
+NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "unparsable": 0}
+NEEDED = ("interface-id", "srcport", "dstport", "protocol", "packets", "bytes", "start")
+WITHOUT_TRAFFIC = {
+    name: None for name in ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action")
+}
+
+
+@pytest.fixture(scope="session")
+def our(plan: RunPlan) -> ProbeFilter:
+    return ProbeFilter.of(plan)
+
+
+def events(*messages: str) -> list[Event]:
+    return [Event(f"event-{number}", message, DELIVERED_AT) for number, message in enumerate(messages)]
+
+
+def test_a_probe_is_read_whole(our: ProbeFilter, plan: RunPlan, flow_line: FlowLine) -> None:
+    (event,) = events(flow_line(TICK))
+    sifted = our.sift([event])
+    assert sifted.counts() == NOTHING | {"probes": 1}
+    assert sifted.probes == [
+        (
+            event,
+            Probe(
+                tick=TICK,
+                srcport=TICK % 65_536,
+                due_at=TICK * 1_000_000,
+                window_start=1_646_334_000_000_000,
+                window_end=1_646_334_060_000_000,
+                packets=1,
+                bytes=40 + plan.payload_bytes,
+                tcp_flags=2,
+                action="ACCEPT",
+                log_status="OK",
+            ),
+        )
+    ]
+
+
+@given(st.integers(1_600_000_000, 2_000_000_000), st.integers(1, 10), st.integers(-60, 60), st.integers(18, 700))
+def test_any_probe_is_read_at_any_rate_from_any_label_and_any_delivery(
+    our: ProbeFilter, flow_line: FlowLine, second: int, rate: int, error: int, delay: int
+) -> None:
+    tick = second * rate + rate // 2
+    event = Event("event", flow_line(tick, rate=rate, start=second + error), (second + delay) * 1_000_000)
+    ((_, probe),) = replace(our, rate=rate).sift([event]).probes
+    assert (probe.tick, probe.window_start) == (tick, (second + error) * 1_000_000)
+
+
+@pytest.mark.parametrize("resets", [1, 2, 7])
+def test_the_resets_of_the_senders_kernel_do_not_hide_a_probe(
+    our: ProbeFilter, plan: RunPlan, flow_line: FlowLine, resets: int
+) -> None:
+    size = 40 + plan.payload_bytes + 40 * resets
+    sifted = our.sift(events(flow_line(TICK, packets=1 + resets, bytes=size, tcp_flags=6)))
+    assert [(probe.tick, probe.packets, probe.bytes) for _, probe in sifted.probes] == [(TICK, 1 + resets, size)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dstport": 7778},
+        {"dstport": 443, "bytes": 7777},
+        {"interface_id": "eni-0fedcba9876543210"},
+        {"protocol": 17},
+        {"bytes": 66},
+        {"bytes": 40},
+        {"bytes": 41},
+        {"packets": 2},
+        {"srcport": 7777, "dstport": 4184, "bytes": 40},
+        {"srcport": 7777, "dstport": 7777, "bytes": 40},
+    ],
+    ids=str,
+)
+def test_what_is_not_a_probe_of_this_run_is_foreign(
+    our: ProbeFilter, flow_line: FlowLine, changed: dict[str, object]
+) -> None:
+    assert our.sift(events(flow_line(TICK, **changed))).counts() == NOTHING | {"foreign": 1}
+
+
+def test_the_probes_of_another_run_are_foreign(site: Site, our: ProbeFilter, flow_line: FlowLine) -> None:
+    other = plan_run("run-2", RunRequest(), site, now=0, code_version="abc1234")
+    line = flow_line(TICK, bytes=40 + other.payload_bytes)
+    assert our.sift(events(line)).counts() == NOTHING | {"foreign": 1}
+    assert ProbeFilter.of(other).sift(events(line)).counts() == NOTHING | {"probes": 1}
+
+
+@pytest.mark.parametrize("absent", NEEDED)
+def test_a_record_that_lacks_what_tells_a_probe_is_foreign(
+    our: ProbeFilter, flow_line: FlowLine, absent: str
+) -> None:
+    dashed = flow_line(TICK, **{absent: None})
+    assert our.sift(events(dashed)).counts() == NOTHING | {"foreign": 1}
+    shorter = RecordFormat(tuple(name for name in PROBE_FORMAT.names if name != absent))
+    line = flow_line(TICK, record_format=shorter)
+    assert replace(our, record_format=shorter).sift(events(line)).counts() == NOTHING | {"foreign": 1}
+
+
+@pytest.mark.parametrize("status", ["NODATA", "SKIPDATA"])
+@pytest.mark.parametrize("position", [0, 3, 19])
+def test_records_without_traffic_are_counted_wherever_the_status_stands(
+    our: ProbeFilter, flow_line: FlowLine, status: str, position: int
+) -> None:
+    others = [name for name in PROBE_FORMAT.names if name != "log-status"]
+    moved = RecordFormat((*others[:position], "log-status", *others[position:]))
+    line = flow_line(TICK, record_format=moved, log_status=status, **WITHOUT_TRAFFIC)
+    counts = replace(our, record_format=moved).sift(events(line)).counts()
+    assert counts == NOTHING | {status.lower(): 1}
+
+
+def test_without_a_status_field_a_record_without_traffic_is_foreign(our: ProbeFilter, flow_line: FlowLine) -> None:
+    shorter = RecordFormat(PROBE_FORMAT.names[:-1])
+    line = flow_line(TICK, record_format=shorter, **WITHOUT_TRAFFIC)
+    assert replace(our, record_format=shorter).sift(events(line)).counts() == NOTHING | {"foreign": 1}
+
+
+@given(st.permutations(PROBE_FORMAT.names))
+def test_records_are_told_apart_in_any_order_of_fields(
+    our: ProbeFilter, flow_line: FlowLine, names: list[str]
+) -> None:
+    shuffled = RecordFormat(tuple(names))
+    lines = (
+        flow_line(TICK, record_format=shuffled),
+        flow_line(TICK, record_format=shuffled, dstport=443),
+        flow_line(TICK, record_format=shuffled, log_status="NODATA", **WITHOUT_TRAFFIC),
+        flow_line(TICK, record_format=shuffled, log_status="SKIPDATA", **WITHOUT_TRAFFIC),
+    )
+    sifted = replace(our, record_format=shuffled).sift(events(*lines))
+    assert sifted.counts() == NOTHING | {"probes": 1, "foreign": 1, "nodata": 1, "skipdata": 1}
+    assert [probe.tick for _, probe in sifted.probes] == [TICK]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("", "the line has 1 fields where its format has 20"),
+        ("{}", "the line has 1 fields where its format has 20"),
+        ("\x00\xff\x1f\x8b", "the line has 1 fields where its format has 20"),
+        ("5 1 eni-0 7777 OK", "the line has 5 fields where its format has 20"),
+        ("x 7777 x", "the line has 3 fields where its format has 20"),
+        (" ".join("x" * 20), "the log status is 'x'"),
+        (" ".join("-" * 20), "the log status is '-'"),
+        (" ".join(["7777"] * 5 + ["x"] * 15), "the field 'srcport' is 'x', not a number"),
+    ],
+)
+def test_what_cannot_be_read_is_kept_whole_with_the_reason(our: ProbeFilter, message: str, reason: str) -> None:
+    sifted = our.sift(events(message))
+    assert sifted.counts() == NOTHING | {"unparsable": 1}
+    assert sifted.unparsable == [Unparsable("event-0", message, reason)]
+
+
+def test_a_probe_whose_tick_cannot_be_told_is_unparsable_and_not_guessed(
+    our: ProbeFilter, flow_line: FlowLine
+) -> None:
+    late = Event("late", flow_line(TICK), (TICK + 65_536) * 1_000_000)
+    early = Event("early", flow_line(TICK), (TICK - 3) * 1_000_000)
+    sifted = our.sift([late, early])
+    assert sifted.counts() == NOTHING | {"unparsable": 2}
+    assert [(each.event_id, each.message) for each in sifted.unparsable] == [late[:2], early[:2]]
+    for each, other_tick in zip(sifted.unparsable, (TICK + 65_536, TICK - 65_536), strict=True):
+        assert f"is tick {TICK} by its capture window and tick {other_tick} by its delivery" in each.reason
+
+
+@given(st.lists(st.text() | st.sampled_from([" 7777 ", " 7777 OK", "NODATA"]), max_size=10))
+def test_nothing_is_dropped_whatever_arrives(our: ProbeFilter, messages: list[str]) -> None:
+    assert sum(our.sift(events(*messages)).counts().values()) == len(messages)
+
+
+def test_a_record_of_the_default_format_is_a_probe_without_flags(
+    our: ProbeFilter, plan: RunPlan, flow_line: FlowLine
+) -> None:
+    line = flow_line(TICK, record_format=DEFAULT_FORMAT)
+    probe = replace(our, record_format=DEFAULT_FORMAT).probe(DEFAULT_FORMAT.parse(line), DELIVERED_AT)
+    assert probe is not None
+    assert (probe.tick, probe.tcp_flags, probe.bytes) == (TICK, None, 40 + plan.payload_bytes)
+
+
+def test_an_empty_record_is_no_probe(our: ProbeFilter) -> None:
+    assert our.probe(FlowRecord({}), DELIVERED_AT) is None
