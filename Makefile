@@ -8,7 +8,10 @@ MAKEFLAGS += --no-print-directory
 
 UV := .uv/bin/uv
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_PYTHON_INSTALL_DIR ?= $(CURDIR)/.uv/python
 export UV_NO_PROGRESS := 1
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
 WITH_OUR_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$$PATH"
 
@@ -47,6 +50,7 @@ system-deps: ## Debian packages that only tests need; what lacks them skips, say
 
 clean: ## remove everything that make made
 	rm -rf .uv .venv .venv-sam .build .aws-sam .cache out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(UV): requirements/uv.txt
 	python3 -m venv .uv || python3 -m venv --without-pip .uv
@@ -69,14 +73,14 @@ $(UV): requirements/uv.txt
 # ---- this machine's layers, by the makefiles that SAM runs on the way to AWS
 THIS_MACHINE := $(patsubst arm64,aarch64,$(shell uname -m))-$(if $(filter Darwin,$(shell uname)),apple-darwin,manylinux_2_28)
 
-# A folder is a source too: a module taken away changes nothing else.
+# Folders count as sources: taking a module away touches nothing else.
 sources = $(shell find $(1) -not -path '*/__pycache__*')
 
-# $(call build-layer,FOLDER,LOGICAL ID)
+# $(call build-layer,FOLDER,LOGICAL ID): made aside under a name of its own, then put in its place
 define build-layer
-	@echo "building $@" && mkdir -p $(@D) && built="$$(mktemp -d "$(CURDIR)/$(@D)/XXXXXX")" && trap 'rm -rf "$$built"' EXIT \
-	  && $(MAKE) -s -C $(1) build-$(2) ARTIFACTS_DIR="$$built" PLATFORM=$(THIS_MACHINE) \
-	  && .venv/bin/python layers/pack.py "$$built" $@
+	@echo "building $@" && mkdir -p $(@D) && aside="$$(mktemp -d "$(CURDIR)/$(@D)/XXXXXX")" && trap 'rm -rf "$$aside"' EXIT \
+	  && $(MAKE) -s -C $(1) build-$(2) ARTIFACTS_DIR="$$aside/layer" PLATFORM=$(THIS_MACHINE) \
+	  && .venv/bin/python layers/pack.py "$$aside/layer" "$$aside/zip" && mv "$$aside/zip" $@
 endef
 
 .build/layers/.ready: $(patsubst %,.build/layers/%.zip,core aws arrow sender)

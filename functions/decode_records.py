@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent, event_source
 
 from flowlag.landing import digest, land
-from flowlag.probe import Event, Unparsable
+from flowlag.probe import Unparsable
 from flowlag_aws.clock import now
 from flowlag_aws.log_groups import run_and_arm
 from flowlag_aws.rows import Rows
@@ -39,7 +39,7 @@ def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, in
     try:
         delivery = event.parse_logs_data()
         run_id, arm = run_and_arm(delivery.log_group)
-        events = [Event(each["id"], each["message"], received_at) for each in delivery["logEvents"]]
+        events = [(each["id"], each["message"], received_at) for each in delivery["logEvents"]]
         message_type = delivery.message_type
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raw = json.dumps(event.raw_event)

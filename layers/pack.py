@@ -13,14 +13,12 @@ READABLE = 0o100644 << 16
 
 
 def main(folder: Path, target: Path) -> None:
-    """Write the zip aside, then put it in its place."""
-    aside = target.with_name(f".{target.name}")
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+    """Write every file of the folder to the zip, in order of name."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), LONG_AGO)
             entry.external_attr = READABLE
             archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    aside.replace(target)
 
 
 if __name__ == "__main__":

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flowlag.delivery import PRESETS, Preset
+from rich.console import Console
+
+from flowlag.delivery import PRESETS
 from flowlag.distribution import BURST_GAP_S
 from flowlag.errors import FlowlagError
 from flowlag_aws.athena import run_query
 from local.checkout import CHECKOUT
 from local.deploy import deploy
 from local.download import download_results
+from local.progress import Steps
 from local.region import Region
+from local.render import demo_intro, demo_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.progress import Steps
+    from local.progress import Expected
 
 RATE: Final = 5
 """Probes a second: enough for a distribution in half a minute."""
+
+STARTING: Final = "starting the embedded AWS"
+DEPLOYING: Final = "deploying the stack"
+ASKING: Final = "asking Athena"
 
 _SLACK_S: Final = 3
 _ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
@@ -55,7 +65,7 @@ class DemoOptions:
     def request(self) -> dict[str, Any]:
         """The run request: waits as long as the sped-up service needs, and no longer."""
         habits = PRESETS[self.preset].scaled(self.time_scale)
-        longest = habits.publish_every_s + habits.window_s + habits.lag_s + len_of_burst(habits)
+        longest = habits.publish_every_s + habits.window_s + habits.lag_s
         return {
             "rate": RATE,
             "traffic_s": self.traffic_s,
@@ -66,9 +76,50 @@ class DemoOptions:
         }
 
 
-def len_of_burst(habits: Preset) -> float:
-    """Seconds between the first and the last delivery of a burst, at most."""
-    return habits.delivery_gap_s * len(habits.windows_per_delivery)
+def main(options: DemoOptions, *, keep: bool, as_json: bool) -> int:
+    """Run the demo and print its result; `keep` leaves the embedded AWS up until Ctrl-C. Returns the exit code."""
+    screen, aside = Console(highlight=False), Console(highlight=False, stderr=True)
+    if not as_json:
+        screen.print(demo_intro(options.preset, options.time_scale))
+    steps = Steps(_expected(options), aside)
+    with steps, ExitStack() as up:
+        steps.enter(STARTING)
+        region = up.enter_context(Region(preset=options.preset, time_scale=options.time_scale, loss=options.loss))
+        try:
+            result = run_demo(options, region, steps)
+        except DemoFailed as failure:
+            aside.print(f"flowlag: {failure}")
+            return 1
+        steps.finish()
+        if as_json:
+            screen.print_json(data=result)
+        else:
+            screen.print(demo_result(result))
+        if keep:
+            aside.print(f"The embedded AWS is up at {region.endpoint}; Ctrl-C ends it.")
+            threading.Event().wait()
+    return 0
+
+
+def _expected(options: DemoOptions) -> Expected:
+    """The steps of a run, each with the seconds that it takes on a machine of two cores."""
+    request = options.request()
+    publish_every_s = PRESETS[options.preset].scaled(options.time_scale).publish_every_s
+    return (
+        (STARTING, 3),
+        (DEPLOYING, 3),
+        ("PlanRun", 1),
+        ("StartTraffic", 5),
+        ("CreateFlowLog", 1),
+        ("WaitForDelivery", publish_every_s / 2),
+        ("TrafficWindow", request["traffic_s"]),
+        ("StopTraffic", 4),
+        ("Drain", request["drain_s"]),
+        ("DeleteFlowLogs", 0.5),
+        ("ReconcileRun", 1),
+        ("SummarizeRun", 1),
+        (ASKING, 1),
+    )
 
 
 def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, Any]:
@@ -77,7 +128,7 @@ def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, An
     Raises:
         DemoFailed: the execution did not succeed.
     """
-    steps.enter("deploying the stack")
+    steps.enter(DEPLOYING)
     outputs = deploy(region)
     request = options.request()
     run_id = time.strftime("demo-%Y%m%dT%H%M%SZ", time.gmtime())
@@ -87,7 +138,7 @@ def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, An
             f"the demo's run ended as {execution['status']}: {execution.get('error', '')}: "
             f"{execution.get('cause', '')[:500]}"
         )
-    steps.enter("asking Athena")
+    steps.enter(ASKING)
     rows = run_query(
         region.client("athena"),
         (CHECKOUT / "queries" / "delay_by_arm.sql").read_text(),
@@ -131,6 +182,7 @@ def _result(
     return {
         "source": summary["source"],
         "network": region.network,
+        "why": region.reason,
         "preset": options.preset,
         "time_scale": options.time_scale,
         "run_id": summary["run_id"],

@@ -159,8 +159,12 @@ class Pipeline:
             self._window(start).flows.setdefault(packet.flow, Traffic()).add(packet)
 
     def delete(self, at: Micros) -> None:
-        """The flow log was deleted: the windows that ended before still leave with the next burst, and no other."""
-        self._deleted_at = at
+        """The flow log was deleted: the windows that ended before still leave with the next burst, and no other.
+
+        Told again, it changes nothing.
+        """
+        if self._deleted_at is None:
+            self._deleted_at = at
 
     def due(self, now: Micros) -> list[Delivery]:
         """The deliveries whose time has come; each is told once."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 SENDER_ADDRESS: Final = "10.99.0.10"
@@ -27,15 +27,14 @@ TARGET_ADDRESS: Final = "10.99.0.20"
 PREFIX_LENGTH: Final = 24
 """The template's subnet is 10.99.0.0/24: an instance has the address of its host."""
 
-_INTERFACE = "eth0"
 _LOOPBACK_INDEX = 1
 
 _NEEDED_CAPABILITIES = (12, 13, 21)
 """CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN: to set a network up, to use raw packets, to make namespaces."""
 
 _INIT = "import signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); sys.stdin.read()"
-"""A host's first process. It reaps what others leave, and ends with the owner, who holds the other end of its input.
-When it ends, the kernel kills every process of the host."""
+"""A host's first process: when it ends, the kernel kills all others of the host. It reaps what they leave, and ends
+when its input does, whose other end only the owner holds."""
 
 
 # ---------------------------------------------------------------- the network
@@ -54,7 +53,7 @@ class Network:
         with ExitStack() as undo:
             for host in self.hosts:
                 undo.enter_context(host)
-            self.sender.wire_to(self.target)
+            _connect(self.sender, self.target)
             self._undo = undo.pop_all()
         return self
 
@@ -70,18 +69,41 @@ class Network:
 
 
 class Host:
-    """One end of the wire."""
+    """One end of the wire: a thread of ours that lives in namespaces of its own, and what it starts there."""
+
+    interface: Final = "eth0"
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
         self.address = address
-        self.interface = _INTERFACE
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            self._thread = undo.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name))
+            self.run(_unshare)
+            self._init = undo.enter_context(self.run(_start_init))
+            self._processes: list[subprocess.Popen[bytes]] = []
+            undo.callback(self._switch_off)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def run[**Arguments, Result](
+        self,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Call `function` on this host. Sockets that it opens and programs that it starts stay there."""
+        return self._thread.submit(function, *args, **kwargs).result()
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket of this host: it stays in its network, whoever uses it."""
-        return self._thread.submit(socket.socket, family, kind, protocol).result()
+        """A socket of this host, for use anywhere."""
+        return self.run(socket.socket, family, kind, protocol)
 
     def popen(
         self,
@@ -90,14 +112,69 @@ class Host:
         env: Mapping[str, str],
         **options: Any,  # noqa: ANN401 - what subprocess.Popen takes
     ) -> subprocess.Popen[bytes]:
-        """Start a program on this host. It ends with the network or its owner at the latest, and so do its children.
+        """Start a program on this host. It and its children are killed when the network closes or its owner dies.
 
         Args:
             argv: the program and its arguments.
             env: its whole environment.
             options: of `subprocess.Popen`.
         """
-        return self._thread.submit(self._start, argv, env=env, **options).result()
+        process = self.run(_popen, argv, env=env, **options)
+        self._processes = [*(each for each in self._processes if each.poll() is None), process]
+        return process
+
+    def _switch_off(self) -> None:
+        self._init.kill()
+        for process in self._processes:
+            process.wait()  # first: the init cannot be waited for while one of its processes is
+
+
+def _unshare() -> None:
+    os.unshare(os.CLONE_NEWNET | os.CLONE_NEWPID)
+    # IPv6 would announce itself in the capture. Best effort: the flow-log service reads IPv4 only.
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+
+
+def _start_init() -> subprocess.Popen[bytes]:
+    # In a session of its own: Ctrl-C is for the owner, who ends things in order.
+    init = [sys.executable, "-I", "-S", "-c", _INIT]
+    return subprocess.Popen(init, stdin=subprocess.PIPE, env={}, start_new_session=True)  # noqa: S603
+
+
+def _popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+    return subprocess.Popen(argv, **options)  # noqa: S603 - the owner decides what runs
+
+
+def _connect(one: Host, other: Host) -> None:
+    peer_namespace = other.run(os.open, "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        one.run(_add_veth, one.interface, {"ifname": other.interface, "net_ns_fd": peer_namespace})
+    finally:
+        os.close(peer_namespace)
+    for host in (one, other):
+        host.run(_set_up, host.interface, host.address)
+
+
+def _add_veth(interface: str, peer: Mapping[str, str | int]) -> None:
+    with _netlink() as netlink:
+        netlink.link("add", ifname=interface, kind="veth", peer=peer)
+
+
+def _set_up(interface: str, address: str) -> None:
+    with _netlink() as netlink:
+        (index,) = netlink.link_lookup(ifname=interface)
+        netlink.addr("add", index=index, address=address, prefixlen=PREFIX_LENGTH)
+        for link in (_LOOPBACK_INDEX, index):
+            netlink.link("set", index=link, state="up")
+
+
+def _netlink() -> Any:  # noqa: ANN401 - pyroute2 carries no types
+    from pyroute2 import IPRoute  # noqa: PLC0415 - takes half a second, and makes sense on Linux only
+
+    return IPRoute()
+
+
 # ---------------------------------------------------------------- permission
 def become_network_root() -> None:
     """Make this process root of a user namespace, should it lack the right to make a network.
@@ -123,7 +200,7 @@ def unavailable() -> str | None:
 def _is_capable() -> bool:
     status = Path("/proc/self/status").read_text()
     effective = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], base=16)
-    return all(effective >> bit & 1 for bit in _NEEDED_CAPABILITIES.values())
+    return all(effective >> bit & 1 for bit in _NEEDED_CAPABILITIES)
 
 
 def _is_allowed_a_user_namespace() -> bool:
@@ -133,7 +210,7 @@ def _is_allowed_a_user_namespace() -> bool:
         status = 1
         with contextlib.suppress(OSError):
             _enter_user_namespace()
-            os.unshare(os.CLONE_NEWNET)
+            _unshare()
             status = 0
         os._exit(status)
     return os.waitpid(child, 0)[1] == 0

@@ -45,6 +45,10 @@ class Steps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Take the bar off the screen."""
         self._progress.stop()
 
     def enter(self, name: str) -> None:

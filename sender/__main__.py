@@ -1,7 +1,7 @@
 """The command line of the sender: `python -m sender ACTION --run-id R ...`, as the SSM document runs it.
 
-`start-` and `stop-` actions return soon and say how it went: nothing on success of a start, the counts as one line
-of JSON on success of a stop, one sentence on standard error otherwise. The others are the workers that they start.
+`start-` and `stop-` actions return soon and say how it went: that the work is under way, what came of it as one line
+of JSON, or one sentence on standard error. The others are the workers that they start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flowlag.errors import FlowlagError, InvalidRequest
 from sender.capturing import capture
 from sender.jobs import CAPTURE, SENDING, Job, start, stop
 from sender.order import Order
-from sender.processes import held, lock_of, run_first, stop_on_signal
+from sender.processes import held, lock_of, run_promptly, stop_on_signal
 from sender.sending import send
 from sender.shipping import keep_shipping
 
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # ---------------------------------------------------------------- actions
 def _start(job: Job, order: Order) -> None:
     start(job, order)
+    print(f"'{job.worker}' of run '{order.run_id}' is under way")  # noqa: T201 - what a command says
 
 
 def _stop(job: Job, order: Order) -> None:
@@ -57,7 +58,7 @@ def _send(order: Order) -> None:
         wait = stop_on_signal()
         from sender.packets import Wire, build  # noqa: PLC0415 - takes a second, which start and stop need not wait
 
-        run_first()
+        run_promptly()
         send(order, build=partial(build, order), wire=Wire(order), wait=wait)
 
 

@@ -78,7 +78,9 @@ CAPTURE = Job("capture", "ship-capture", lambda order: order.capture, _listens, 
 
 # ---------------------------------------------------------------- what can be done with a job
 def start(job: Job, order: Order) -> None:
-    """Have the job done from now on; returns when it is really under way. One that is under way is left alone.
+    """Have the job done from now on, and its file shipped; returns when both are really under way.
+
+    One that is under way is left alone.
 
     Raises:
         InvalidRequest: the job was done before and has ended; a run happens once.
@@ -87,13 +89,12 @@ def start(job: Job, order: Order) -> None:
     lock, file = lock_of(job.worker, order), job.file(order)
     if holder(lock) is None:
         if file.exists():
-            raise InvalidRequest(f"run '{order.run_id}' was here before: it left {file}")
+            raise InvalidRequest(f"run '{order.run_id}' has ended here and left {file}: a run happens once")
         worker = detach(job.worker, order)
         _await_work(job, order, lambda: worker.poll() is None or holder(lock) is not None)
     else:
         _await_work(job, order, lambda: holder(lock) is not None)
-    if holder(lock_of(job.shipper, order)) is None:
-        detach(job.shipper, order)
+    _ensure_shipping(job, order)
 
 
 def stop(job: Job, order: Order) -> Mapping[str, int]:
@@ -126,10 +127,18 @@ def _await_work(job: Job, order: Order, is_alive: Callable[[], bool]) -> None:
     raise NotStarted(f"nothing happened for {START_TIMEOUT_S:.0f} s: {_last_words(job, order)}")
 
 
+def _ensure_shipping(job: Job, order: Order) -> None:
+    lock = lock_of(job.shipper, order)
+    if holder(lock) is None:
+        shipper = detach(job.shipper, order)
+        while holder(lock) is None and shipper.poll() is None:
+            time.sleep(_POLL_S)
+
+
 def _text(file: Path) -> str:
     return file.read_text(encoding="ascii") if file.exists() else ""
 
 
 def _last_words(job: Job, order: Order) -> str:
     lines = log_of(job.worker, order).read_text(errors="replace").splitlines()
-    return lines[-1].removeprefix("sender: ") if lines else f"'{job.worker}' of run '{order.run_id}' ended without a word"
+    return lines[-1].removeprefix("sender: ") if lines else f"'{job.worker}' has said nothing"

@@ -7,6 +7,7 @@ could be stale, no pid that could have become another's, and no second worker fo
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import select
 import signal
@@ -46,7 +47,7 @@ def detach(action: str, order: Order) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module, and an order that was checked
             [sys.executable, "-m", "sender", action, *order.arguments()],
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=None,
             stderr=log,
             env=environment,
             start_new_session=True,
@@ -64,7 +65,10 @@ def log_of(action: str, order: Order) -> Path:
 
 
 def holder(lock: Path) -> int | None:
-    """The id of the process that holds `lock`; None where nobody does."""
+    """The id of the process that holds `lock`; None where nobody does.
+
+    Not for the holder itself: the kernel would take the lock away from it with the descriptor that asks.
+    """
     try:
         with lock.open("rb") as file:
             asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -135,7 +139,11 @@ def stop_on_signal() -> Callable[[float], bool]:
     return lambda seconds: signal.sigtimedwait(_STOP_SIGNALS, seconds) is not None
 
 
-def run_first() -> None:
-    """Be woken before every ordinary process, where the kernel allows it."""
+def run_promptly() -> None:
+    """Be woken before every ordinary process, where the kernel allows it, and not be held up by garbage collection.
+
+    Call it after the imports: what they made stays, and looking through it again takes tens of milliseconds.
+    """
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
+    gc.freeze()

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from sender.order import Order
 
-_log = logging.getLogger(__name__)
-
 INTERVAL_S = 60.0
-"""How much of a file may be lost with the instance. The AWS CLI takes about two CPU seconds to start on the
-smallest ones, which earn a few a minute."""
+"""How much of a file may be lost, should the whole instance go. More often would cost CPU credits and requests:
+each upload starts the AWS CLI and sends the file again."""
 
 UPLOAD_TIMEOUT_S = 60.0
 _NICENESS = 10
+
+_log = logging.getLogger(__name__)
 
 
 class NotShipped(FlowlagError):
@@ -77,7 +77,7 @@ def _upload(file: Path, uri: str) -> None:
     except FileNotFoundError:
         raise NotShipped(f"{file} was not uploaded to {uri}: there is no AWS CLI on the PATH") from None
     except subprocess.TimeoutExpired:
-        raise NotShipped(f"{file} was not uploaded to {uri} within {UPLOAD_TIMEOUT_S:.0f} s") from None
+        raise NotShipped(f"{file} was not uploaded to {uri} within {UPLOAD_TIMEOUT_S:g} s") from None
     if done.returncode != 0:
         reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         raise NotShipped(f"{file} was not uploaded to {uri}: {reason}")

@@ -1,4 +1,4 @@
-"""Sources: every kind of file that holds flow records, read into one shape; and ledgers and captures beside them."""
+"""Sources: every kind of file that holds flow records, read into one shape; and what is read beside them."""
 
 from local.sources.capture import read_capture
 from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, Series, UnusableInput, runs_of

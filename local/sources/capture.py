@@ -16,8 +16,8 @@ from local.sources.dataset import UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
-    from typing import BinaryIO
 
 
 class _Clock(NamedTuple):
@@ -52,6 +52,7 @@ _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
 _LONGEST_FRAME: Final = 262_144
 """tcpdump never keeps more of one."""
 _ETHERTYPE_IPV4: Final = b"\x08\x00"
+_IPV4: Final = 4
 _SYN, _ACK = 0x02, 0x10
 
 
@@ -67,7 +68,7 @@ def read_capture(path: Path, port: int, rate: int) -> frozenset[int]:
             seen = _probes(path, stream, _CLOCKS[magic], port)
             return frozenset(decode(srcport, seen_at, rate) for srcport, seen_at in seen)
         if magic == _PCAPNG:
-            raise UnusableInput(f"'{path}' is pcapng: rewrite it as pcap, with `editcap -F pcap` or `tcpdump -r … -w …`")
+            raise UnusableInput(f"'{path}' is pcapng: rewrite it as pcap, with `tcpdump -r OLD -w NEW`")
         return _own(path, magic + stream.read(), rate)
 
 
@@ -80,7 +81,7 @@ def _own(path: Path, data: bytes, rate: int) -> frozenset[int]:
         raise UnusableInput(f"'{path}' is neither a pcap file nor flowlag's own capture: {reason}") from None
 
 
-def _probes(path: Path, stream: BinaryIO, clock: _Clock, port: int) -> Iterator[tuple[int, int]]:
+def _probes(path: Path, stream: BufferedReader, clock: _Clock, port: int) -> Iterator[tuple[int, int]]:
     """Source port and instant (microseconds) of every probe to `port`."""
     # After the magic number: version, zone, accuracy, longest frame, and the link's type.
     (network,) = struct.unpack(f"{clock.byte_order}16xI", _read(path, stream, 20))
@@ -91,16 +92,20 @@ def _probes(path: Path, stream: BinaryIO, clock: _Clock, port: int) -> Iterator[
     while stream.peek(1):
         seconds, fraction, captured = header.unpack(_read(path, stream, header.size))
         if captured > _LONGEST_FRAME:
-            raise UnusableInput(f"'{path}' is damaged: a frame of {captured} bytes ends before byte {stream.tell()}")
+            raise UnusableInput(
+                f"'{path}' is damaged: a frame of {captured} bytes ends before byte {stream.tell()}"
+            )
         srcport = _probe(_read(path, stream, captured), link, port)
         if srcport is not None:
             yield srcport, seconds * 1_000_000 + fraction // clock.fractions
 
 
-def _read(path: Path, stream: BinaryIO, size: int) -> bytes:
+def _read(path: Path, stream: BufferedReader, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        raise UnusableInput(f"'{path}' ends in the middle of a frame: copy its whole ones with `tcpdump -r … -w …`")
+        raise UnusableInput(
+            f"'{path}' ends in the middle of a frame: copy its whole ones with `tcpdump -r OLD -w NEW`"
+        )
     return data
 
 
@@ -109,7 +114,7 @@ def _probe(frame: bytes, link: _Link, port: int) -> int | None:
     packet, ethertype = link
     if ethertype is not None and frame[ethertype : ethertype + 2] != _ETHERTYPE_IPV4:
         return None
-    if len(frame) < packet + 20 or frame[packet] >> 4 != 4 or frame[packet + 9] != TCP:
+    if len(frame) < packet + 20 or frame[packet] >> 4 != _IPV4 or frame[packet + 9] != TCP:
         return None
     segment = packet + (frame[packet] & 0x0F) * 4
     if len(frame) < segment + 14 or frame[segment + 13] & (_SYN | _ACK) != _SYN:

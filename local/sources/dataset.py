@@ -7,7 +7,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flowlag.errors import FlowlagError
-from local.instants import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,4 +87,4 @@ def runs_of(rows: Iterable[Row]) -> list[Series]:
             runs[-1].append(row)
         else:
             runs.append([row])
-    return [Series(iso(run[0].window_start), "", *zip(*run, strict=True)) for run in runs]
+    return [Series(str(run[0].window_start), "", *zip(*run, strict=True)) for run in runs]

@@ -32,9 +32,9 @@ def read_export(path: Path, lines: Iterable[str], rate: int) -> tuple[list[Row],
     rows: list[Row] = []
     disagreements = 0
     reader = csv.reader(lines)
-    header = next(reader)
-    ingested, window, port = (_position(path, header, name) for name in (INGESTED, WINDOW, PORT))
     try:
+        header = next(reader)
+        ingested, window, port = (_position(path, header, name) for name in (INGESTED, WINDOW, PORT))
         for cells in filter(None, reader):
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells under {len(header)} columns")  # noqa: TRY301 - one handler
@@ -51,7 +51,7 @@ def _position(path: Path, header: Sequence[str], name: str) -> int:
     if name not in header:
         raise UnusableInput(
             f"'{path}' is not a Logs Insights export: it lacks the column '{name}'"
-            f" (and a flow log would begin with the names of its fields)"
+            " (and a flow log would begin with the names of its fields)"
         )
     return header.index(name)
 

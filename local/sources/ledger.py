@@ -22,11 +22,15 @@ EPISODE_18: Final = ("Epoch_Time", "Date_Time", "Source_Port")
 
 @dataclass(frozen=True, slots=True)
 class SentTicks:
-    """The ticks that were sent, of those from `first` to `last`; `closed` if the sender ended in good order."""
+    """The ticks that were sent, of those from `first` to `last`, `rate` a second.
+
+    `closed` if the sender ended in good order.
+    """
 
     sent: frozenset[int]
     first: int
     last: int
+    rate: int
     closed: bool
 
 
@@ -51,7 +55,7 @@ def read_ledger(path: Path, rate: int) -> SentTicks:
         raise UnusableInput(f"'{path}' is not a ledger: it is not text") from None
     except UnreadableLedger as reason:
         raise UnusableInput(f"'{path}' is not a ledger: {reason}") from None
-    return SentTicks(frozenset(sent), ticks[0], ticks[-1], closed)
+    return SentTicks(frozenset(sent), ticks[0], ticks[-1], rate, closed)
 
 
 def _episode_18(text: str, rate: int) -> Iterator[int]:

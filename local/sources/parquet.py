@@ -100,7 +100,9 @@ def source_of(path: Path, table: Observations) -> str:
     """
     sources = sorted(str(each) for each in table["source"].unique().to_pylist())
     if len(sources) > 1:
-        raise UnusableInput(f"'{path}' mixes the sources {' and '.join(sources)}, which never go into one statistic")
+        raise UnusableInput(
+            f"'{path}' mixes the sources {' and '.join(sources)}, which never go into one statistic"
+        )
     if sources and sources[0] not in SOURCES:
         raise UnusableInput(f"the source of '{path}' is '{sources[0]}', which is none of {', '.join(SOURCES)}")
     return "".join(sources)

@@ -101,7 +101,7 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 def _within(directory: Path) -> list[Path]:
     # A copy of the results bucket holds other tables beside the observations.
     table = directory / "observations"
-    base = table if table.is_dir() else directory
+    base = table if table in directory.iterdir() else directory
     files = sorted(
         folder / name
         for folder, _folders, names in base.walk(on_error=_raise)
@@ -140,24 +140,24 @@ def _parquet(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
 
 def _gzip(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
     try:
-        with gzip.open(stream) as plain:
+        with gzip.GzipFile(fileobj=stream) as plain:
             return _text(path, plain, port, rate)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise UnusableInput(f"'{path}' is damaged or cut short as a gzip file: fetch it again") from None
 
 
-def _text(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
-    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    try:
-        header = lines.readline(_LONGEST_HEADER)
-        if not header.strip():
-            raise UnusableInput(f"'{path}' is empty, or begins with an empty line: export it again")
-        if flow_log.is_header(header):
-            return _flow_log(path, flow_log.sift(flow_log.candidates(path, header, lines, port), port, rate))
-        rows, disagreements = insights.read_export(path, chain([header], lines), rate)
-        return _Part(path=path, kind=EXPORT, rows=rows, disagreements=disagreements)
-    except UnicodeDecodeError:
-        raise UnusableInput(f"'{path}' is neither Parquet nor text: check that it is the file you mean") from None
+def _text(path: Path, stream: BinaryIO | gzip.GzipFile, port: int, rate: int) -> _Part:
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
+        try:
+            header = lines.readline(_LONGEST_HEADER)
+            if not header.strip():
+                raise UnusableInput(f"'{path}' is empty, or begins with an empty line: export it again")
+            if flow_log.is_header(header):
+                return _flow_log(path, flow_log.sift(flow_log.candidates(path, header, lines, port), port, rate))
+            rows, disagreements = insights.read_export(path, chain([header], lines), rate)
+            return _Part(path=path, kind=EXPORT, rows=rows, disagreements=disagreements)
+        except UnicodeDecodeError:
+            raise UnusableInput(f"'{path}' is neither Parquet nor text: is it the file that you mean?") from None
 
 
 def _flow_log(path: Path, sifted: flow_log.Sifted) -> _Part:

@@ -85,7 +85,9 @@ def test_bursts_come_one_period_apart_in_the_phase_of_the_schedule(schedule: Sch
 
 
 @given(SCHEDULES, INSTANTS)
-def test_a_burst_delivers_what_ended_its_lag_before_and_so_does_every_later_one(schedule: Schedule, at: int) -> None:
+def test_a_burst_delivers_what_ended_its_lag_before_and_so_does_every_later_one(
+    schedule: Schedule, at: int
+) -> None:
     start = schedule.window_start(at)
     found = bursts_after(schedule, start, 8)
     lag = micros(schedule.preset.lag_s)
@@ -183,5 +185,8 @@ def test_sixty_times_as_fast_a_minute_is_a_second() -> None:
 
 
 def test_a_preset_says_what_it_assumes() -> None:
-    assert {name: bool(preset.assumption) for name, preset in PRESETS.items()} == {"xen-600": False, "nitro-60": True}
+    assert {name: bool(preset.assumption) for name, preset in PRESETS.items()} == {
+        "xen-600": False,
+        "nitro-60": True,
+    }
     assert {name: preset.name for name, preset in PRESETS.items()} == {name: name for name in PRESETS}

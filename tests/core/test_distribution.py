@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowlag.distribution import BURST_GAP_S, Distribution, burst_period_s, bursts
 
-DELAYS = st.lists(st.integers(-10**9, 10**10), min_size=1, max_size=300).map(
+DELAYS = st.lists(st.integers(-(10**9), 10**10), min_size=1, max_size=300).map(
     lambda micros: [each / 1_000_000 for each in micros]
 )
 INSTANTS = st.lists(st.integers(0, 10**10), max_size=60)

@@ -41,7 +41,7 @@ def test_a_ledger_cut_anywhere_keeps_every_whole_line_and_is_not_closed(
     ("text", "reason"),
     [
         ("", "a ledger begins with 'tick,srcport,sent_ns,outcome', this one with ''"),
-        ('"Epoch_Time","Date_Time"\n', "this one with '\"Epoch_Time\",\"Date_Time\"'"),
+        ('"Epoch_Time","Date_Time"\n', 'this one with \'"Epoch_Time","Date_Time"\''),
         (f"{HEADER}\n7,7,7\n", "line 2 of the ledger is not an entry: '7,7,7'"),
         (f"{HEADER}\n7,7,,missed\nseven,7,,missed\n", "line 3 of the ledger is not an entry: 'seven,7,,missed'"),
         (f"{HEADER}\n7,7,,missed\n7,7,,lost\n", "line 3 of the ledger has the unknown outcome 'lost'"),
@@ -55,7 +55,9 @@ def test_what_is_not_a_ledger_is_refused_with_its_line(text: str, reason: str) -
 
 
 @given(st.integers(0, 2**33), st.integers(1, 10), st.integers(-(10**9), 10**12))
-def test_lateness_is_seconds_since_the_tick_was_due_and_negative_where_early(tick: int, rate: int, late: int) -> None:
+def test_lateness_is_seconds_since_the_tick_was_due_and_negative_where_early(
+    tick: int, rate: int, late: int
+) -> None:
     entry = LedgerEntry(tick, encode(tick), due_ns(tick, rate) + late, SENT)
     assert entry.lateness_s(rate) == late / 1e9
 

@@ -15,9 +15,8 @@ TICK = 1_646_334_040
 DELIVERED_AT = (TICK + 300) * 1_000_000
 NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "unparsable": 0}
 NEEDED = ("interface-id", "srcport", "dstport", "protocol", "packets", "bytes", "start")
-WITHOUT_TRAFFIC = {
-    name: None for name in ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action")
-}
+FLOW = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action")
+WITHOUT_TRAFFIC = dict.fromkeys(FLOW)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +75,7 @@ def test_the_resets_of_the_senders_kernel_do_not_hide_a_probe(
     [
         {"dstport": 7778},
         {"dstport": 443, "bytes": 7777},
+        {"dstport": 443, "srcport": 7777},
         {"interface_id": "eni-0fedcba9876543210"},
         {"protocol": 17},
         {"bytes": 66},

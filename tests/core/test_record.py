@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,25 +41,52 @@ def test_parse_undoes_format(case: tuple[RecordFormat, FlowRecord]) -> None:
     assert record_format.parse(record_format.format(record)) == record
 
 
-@given(records())
-def test_what_was_written_is_written_again_alike(case: tuple[RecordFormat, FlowRecord]) -> None:
-    record_format, record = case
-    line = record_format.format(record)
-    assert record_format.format(record_format.parse(line)) == line
-
-
 @given(FORMATS)
-def test_a_format_is_the_same_by_format_string_by_header_and_by_parquet_columns(record_format: RecordFormat) -> None:
+def test_a_format_is_the_same_by_format_string_by_header_and_by_parquet_columns(
+    record_format: RecordFormat,
+) -> None:
     header = " ".join(record_format.names)
     assert RecordFormat.of_string(record_format.log_format) == record_format
     assert RecordFormat.of_header(header + "\n") == record_format
     assert RecordFormat.of_header(header.replace("-", "_")) == record_format
 
 
-@pytest.mark.parametrize("version", range(2, 12))
-def test_a_record_is_of_the_highest_version_among_its_fields(version: int) -> None:
-    for name in FIELDS_BY_VERSION[version]:
-        assert RecordFormat(tuple(dict.fromkeys((*FIELDS_BY_VERSION[2], name)))).version == version
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("srcport", 2),
+        ("tcp-flags", 3),
+        ("az-id", 4),
+        ("flow-direction", 5),
+        ("tgw-id", 6),
+        ("ecs-task-id", 7),
+        ("reject-reason", 8),
+        ("resource-id", 9),
+        ("encryption-status", 10),
+        ("interface-type", 11),
+    ],
+)
+def test_a_record_is_of_the_highest_version_among_its_fields(name: str, version: int) -> None:
+    assert RecordFormat((name, "version")).version == version
+    assert RecordFormat(tuple(each for each in VERSION_OF if VERSION_OF[each] <= version)).version == version
+
+
+def test_flow_logs_have_fourteen_default_fields_and_68_by_version_11() -> None:
+    per_version = {version: len(names) for version, names in FIELDS_BY_VERSION.items()}
+    assert per_version == {2: 14, 3: 7, 4: 4, 5: 4, 6: 18, 7: 10, 8: 1, 9: 1, 10: 1, 11: 8}
+    assert len(ALL_FIELDS.names) == 68
+
+
+def test_counts_ports_instants_and_codes_are_numbers_and_names_are_text() -> None:
+    line = "5 6 4184 7777 1 717 1646334040 1646334100 2 8 3 012345678901 2 - ACCEPT"
+    names = (
+        "version protocol srcport dstport packets bytes start end tcp-flags traffic-path encryption-status "
+        "account-id type instance-id action"
+    )
+    values = list(RecordFormat.of_header(names).parse(line).fields.values())
+    assert values == [
+        5, 6, 4184, 7777, 1, 717, 1646334040, 1646334100, 2, 8, 3, "012345678901", "2", None, "ACCEPT"
+    ]  # fmt: skip
 
 
 def test_the_default_format_is_the_fourteen_fields_of_version_2_in_order() -> None:
@@ -171,12 +200,8 @@ def test_what_does_not_fit_the_format_is_refused_with_the_reason(line: str, reas
 
 @given(FORMATS, st.text())
 def test_any_line_is_either_read_or_refused(record_format: RecordFormat, line: str) -> None:
-    try:
-        record = record_format.parse(line)
-    except UnparsableRecord as refusal:
-        assert str(refusal)
-    else:
-        assert set(record.fields) == set(record_format.names)
+    with suppress(UnparsableRecord):
+        assert set(record_format.parse(line).fields) == set(record_format.names)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,7 @@ def counts(observed: int, **missing: int) -> Counts:
 
 ARMS = st.dictionaries(
     st.sampled_from(["cloudwatch-60", "cloudwatch-600"]),
-    st.none()
-    | st.builds(counts, NUMBERS, **{NEVER_SENT: NUMBERS, LOST_ON_WIRE: NUMBERS, NOT_RECORDED: NUMBERS}),
+    st.none() | st.builds(counts, NUMBERS, **{NEVER_SENT: NUMBERS, LOST_ON_WIRE: NUMBERS, NOT_RECORDED: NUMBERS}),
     min_size=1,
 )
 REASONS = st.lists(st.text(min_size=1), max_size=2)
@@ -91,9 +90,9 @@ def test_an_arm_that_was_not_reconciled_spoils_a_run_but_not_the_other_arm() -> 
     assert judge({"cloudwatch-60": None, "cloudwatch-600": counts(60)}).verdict == PARTIAL
 
 
-@given(ARMS, REASONS, st.booleans(), REASONS)
+@given(arms=ARMS, failures=REASONS, ledger_closed=st.booleans(), censored=REASONS)
 def test_a_run_is_void_without_observations_complete_without_reasons_and_else_partial(
-    arms: dict[str, Counts | None], failures: list[str], ledger_closed: bool, censored: list[str]
+    *, arms: dict[str, Counts | None], failures: list[str], ledger_closed: bool, censored: list[str]
 ) -> None:
     verdict = judge(arms, failures=failures, ledger_closed=ledger_closed, censored=censored)
     observed = any(each and each.observed for each in arms.values())

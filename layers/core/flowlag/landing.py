@@ -7,12 +7,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from flowlag.observation import Observation, observe
-from flowlag.probe import Event, ProbeFilter, Sifted
+from flowlag.probe import ProbeFilter, Sifted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from flowlag.plan import RunPlan
+    from flowlag.probe import Delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Landed:
     sifted: Sifted
 
 
-def land(plan: RunPlan, arm_name: str, events: Sequence[Event]) -> Landed:
+def land(plan: RunPlan, arm_name: str, events: Sequence[Delivered]) -> Landed:
     """Tell the events of a delivery apart; `delivered_at` of each is when our Lambda received it."""
     arm = plan.arm(arm_name)
     sifted = ProbeFilter.of(plan).sift(events)
@@ -32,7 +33,7 @@ def land(plan: RunPlan, arm_name: str, events: Sequence[Event]) -> Landed:
         observe(probe, plan, arm, event_id=event.event_id, received_at=event.delivered_at)
         for event, probe in sifted.probes
     )
-    return Landed(digest(event.event_id for event in events), observations, sifted)
+    return Landed(digest(event_id for event_id, _, _ in events), observations, sifted)
 
 
 def digest(event_ids: Iterable[str]) -> str:

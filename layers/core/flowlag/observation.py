@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from flowlag.plan import Arm, RunPlan
@@ -20,8 +19,7 @@ def seconds_between(later: Micros | None, earlier: Micros | None) -> float | Non
     return (later - earlier) / 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(NamedTuple):
     """One row of the `observations` table but for its delays, which follow from it.
 
     `sent_at` is when the ledger says that the probe left, or the tick's instant where there is no ledger yet.

@@ -1,0 +1,255 @@
+"""Boxes: where the SSM commands of an instance run. Never on the machine itself.
+
+The instance tagged `flowlag:role` = `sender` is the sender's host of the virtual network, the one tagged `target`
+the target's. Where there is no network, a box does what the scripts of the template's TrafficDocument would do, in
+this process; it understands nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import boto3
+
+from flowlag.capture import Seen
+from sender.capturing import capture
+from sender.jobs import CAPTURE, SENDING, Job
+from sender.order import Order
+from sender.sending import send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from local.network import Host, InMemoryNetwork
+
+ROLE_TAG: Final = "flowlag:role"
+"""The tag that says which host of the network an instance is."""
+
+
+class Outcome(NamedTuple):
+    """How a script ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Box(Protocol):
+    """What stands for an instance."""
+
+    def run(self, script: str, environment: Mapping[str, str], timeout_s: float) -> Outcome:
+        """Run a shell script as root of the instance and wait for its end, or its time to be up.
+
+        Args:
+            script: for /bin/sh.
+            environment: what the SSM agent sets, credentials among it; the box adds what a login shell has.
+            timeout_s: after so many seconds it is killed.
+        """
+
+
+def instance_environment(endpoint: str, region: str, instance_id: str, role_arn: str) -> dict[str, str]:
+    """What makes a program on an instance find AWS, with the rights of its instance profile's role.
+
+    On AWS the credentials come from the instance's metadata service and are renewed; these last an hour.
+    """
+    sts = boto3.client(
+        "sts",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the embedded AWS's root, which plays EC2 here
+    )
+    credentials = sts.assume_role(RoleArn=role_arn, RoleSessionName=instance_id)["Credentials"]
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_SSM_REGION_NAME": region,
+        "AWS_SSM_INSTANCE_ID": instance_id,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": credentials["SessionToken"],
+    }
+
+
+# ---------------------------------------------------------------- on the virtual network
+@dataclass(frozen=True)
+class HostBox:
+    """A host of the virtual network.
+
+    Attributes:
+        home: its only directory for files that stay, FLOWLAG_HOME. Must exist.
+    """
+
+    host: Host
+    home: Path
+
+    def run(self, script: str, environment: Mapping[str, str], timeout_s: float) -> Outcome:
+        """Run a script on the host, whose python3 and aws are the workspace's."""
+        process = self.host.popen(
+            ["/bin/sh", "-c", script],
+            env={
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
+                "HOME": str(self.home),
+                "TMPDIR": str(self.home),
+                "LANG": "C.UTF-8",
+                "FLOWLAG_HOME": str(self.home),
+                **environment,
+            },
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,  # as the agent does: it waits for the last writer of the output, too
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            stderr += f"the command was killed after {timeout_s:g} s".encode()
+        return Outcome(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+
+
+# ---------------------------------------------------------------- without a network
+_PORTS = struct.Struct("!HH")
+_LOOK_S = 0.2
+
+
+class InMemoryBox:
+    """An instance on the network in memory: the sender's own code, in threads of this process."""
+
+    def __init__(self, network: InMemoryNetwork, home: Path) -> None:
+        self._network = network
+        self._home = home
+        self._works: dict[tuple[Job, str], _Work] = {}
+
+    def run(self, script: str, environment: Mapping[str, str], timeout_s: float) -> Outcome:
+        """Do what the TrafficDocument's script would do with this environment."""
+        del script, timeout_s
+        actions: dict[str, Callable[[Order, Mapping[str, str]], str]] = {
+            "start-sending": partial(self._start, SENDING, self._send),
+            "stop-sending": partial(self._stop, SENDING),
+            "start-capture": partial(self._start, CAPTURE, self._capture),
+            "stop-capture": partial(self._stop, CAPTURE),
+        }
+        try:
+            action = actions[environment["SSM_Action"]]
+            return Outcome(0, action(_order(environment, self._home), environment), "")
+        except KeyError as missing:
+            return Outcome(2, "", f"without a network only the TrafficDocument runs: it sets {missing}\n")
+        except Exception as reason:  # noqa: BLE001 - whatever a script fails of, its command only fails
+            return Outcome(1, "", f"sender: {reason}\n")
+
+    def _start(self, job: Job, work: _Worker, order: Order, _: Mapping[str, str]) -> str:
+        started = self._works.setdefault((job, order.run_id), _Work(partial(work, order)))
+        started.begin(lambda: job.is_under_way(_text(job.file(order))))
+        return ""
+
+    def _stop(self, job: Job, order: Order, environment: Mapping[str, str]) -> str:
+        work = self._works.get((job, order.run_id))
+        if work is not None:
+            work.end()
+        file = job.file(order)
+        if file.exists():
+            _upload(order, file, environment)
+        return f"{json.dumps(job.counts(_text(file), order))}\n"
+
+    def _send(self, order: Order, stopping: threading.Event) -> None:
+        from sender.packets import build  # noqa: PLC0415 - scapy takes a second
+
+        send(order, build=partial(build, order), wire=self._network.transmit, wait=stopping.wait)
+
+    def _capture(self, order: Order, stopping: threading.Event) -> None:
+        arrived: SimpleQueue[Seen] = SimpleQueue()
+
+        def take(packet: bytes, at_ns: int) -> None:
+            srcport, dstport = _PORTS.unpack_from(packet, (packet[0] & 0x0F) * 4)
+            if dstport == order.port:
+                arrived.put(Seen(srcport, at_ns))
+
+        def receive() -> Seen | None:
+            try:
+                return arrived.get(timeout=_LOOK_S)
+            except Empty:
+                return None
+
+        self._network.subscribe(take)
+        try:
+            capture(order, receive=receive, wait=stopping.wait)
+        finally:
+            self._network.unsubscribe(take)
+
+
+type _Worker = Callable[[Order, threading.Event], None]
+
+
+class _Work:
+    """A thread of the sender's code, begun once."""
+
+    def __init__(self, work: Callable[[threading.Event], None]) -> None:
+        self._stopping = threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+
+    def _run(self, work: Callable[[threading.Event], None]) -> None:
+        try:
+            work(self._stopping)
+        except Exception as reason:  # noqa: BLE001 - raised again where somebody waits for it
+            self._failure = reason
+
+    def begin(self, is_under_way: Callable[[], bool]) -> None:
+        """Start it, unless it was started, and return when it is under way."""
+        if self._thread.ident is None:
+            self._thread.start()
+        while not is_under_way():
+            if self._failure is not None:
+                raise self._failure
+            time.sleep(_LOOK_S / 10)
+
+    def end(self) -> None:
+        """Stop it and wait for its end."""
+        self._stopping.set()
+        self._thread.join()
+
+
+def _order(environment: Mapping[str, str], home: Path) -> Order:
+    return Order(
+        run_id=environment["SSM_RunId"],
+        bucket=environment["SSM_Bucket"],
+        source=environment["SSM_SourceAddress"],
+        target=environment["SSM_TargetAddress"],
+        port=int(environment["SSM_TargetPort"]),
+        rate=int(environment["SSM_Rate"]),
+        payload_bytes=int(environment["SSM_PayloadBytes"]),
+        duration_s=int(environment["SSM_DurationSeconds"]),
+        home=home,
+    )
+
+
+def _upload(order: Order, file: Path, environment: Mapping[str, str]) -> None:
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_SSM_REGION_NAME"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=environment["AWS_SESSION_TOKEN"],
+    )
+    key = order.uri(file).removeprefix(f"s3://{order.bucket}/")
+    s3.put_object(Bucket=order.bucket, Key=key, Body=file.read_bytes())
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="ascii") if file.exists() else ""

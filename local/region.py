@@ -1,0 +1,414 @@
+"""Your machine as a region: one process that holds the virtual network, the embedded AWS and the flow-log service.
+
+`python -m local.region` is that process. When it is up, it says so in one line of JSON on standard output; when it
+ends, it leaves nothing behind: no process, no namespace, no file. `Region` starts and ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import functools
+import http.client
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+import psutil
+
+from flowlag.delivery import PRESETS
+from flowlag.errors import FlowlagError
+from local.network import InMemoryNetwork, Network, become_network_root, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from local.boxes import Box
+    from local.packet_capture import PacketSource
+
+LOOPBACK: Final = "127.0.0.1"
+"""The region is of this machine only."""
+
+_ROOT: Final = "test"
+"""The embedded AWS's root has this access key, and any secret."""
+_START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 15.0
+_GRACE_S: Final = 1.0
+_TAIL_LINES: Final = 12
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+class RegionFailed(FlowlagError):
+    """The region did not come up; the message ends with its last words."""
+
+
+# ---------------------------------------------------------------- who starts and ends it
+class Region:
+    """A region, up for as long as it is entered. It ends with this process, however that ends.
+
+    Args:
+        region: the AWS region that it plays.
+        preset: whose habits the flow-log service has, a name in `flowlag.delivery.PRESETS`.
+        time_scale: how many times as fast it has them.
+        loss: share of flow records that it loses, from 0 to 1.
+        seed: which ones.
+        state_dir: where the flow-log service's log stays when the region is gone; it goes, too, by default.
+        port: of the loopback; 0 takes a free one.
+
+    Attributes:
+        endpoint: URL of the embedded AWS.
+        network: `namespaces`, or `in-memory` where the kernel grants no network.
+        reason: why it is in memory; empty where it is not.
+        service_log: the flow-log service's own log, see `local.flow_log_service`.
+        pid: the region's process.
+    """
+
+    endpoint: str
+    network: str
+    reason: str
+    service_log: Path
+    pid: int
+
+    def __init__(  # noqa: PLR0913 - each is a fact of its own
+        self,
+        *,
+        region: str = "us-east-1",
+        preset: str = "xen-600",
+        time_scale: float = 1,
+        loss: float = 0,
+        seed: int = 0,
+        state_dir: Path | None = None,
+        port: int = 0,
+    ) -> None:
+        self.name = region
+        self._arguments = [
+            *("--region", region, "--preset", preset, "--time-scale", str(time_scale)),
+            *("--loss", str(loss), "--seed", str(seed), "--port", str(port)),
+            *(("--state-dir", str(state_dir)) if state_dir else ()),
+        ]
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            said = undo.enter_context(tempfile.TemporaryFile())
+            process = undo.enter_context(_start(self._arguments, said))
+            scratch = _Scratch()
+            undo.callback(_stop, process, scratch)
+            ready = _first_line(process, said)
+            scratch.path = ready["scratch"]
+            self.endpoint, self.network, self.reason = ready["endpoint"], ready["network"], ready["reason"]
+            self.service_log = Path(ready["service_log"])
+            self.pid = process.pid
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - which client it is follows from the name
+        """A boto3 client of the embedded AWS, as its root."""
+        from botocore.config import Config  # noqa: PLC0415 - with boto3
+
+        return self._session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
+
+    @functools.cached_property
+    def _session(self) -> Any:  # noqa: ANN401 - boto3 is imported with it
+        import boto3  # noqa: PLC0415 - takes its time, and the child needs none
+
+        return boto3.Session(_ROOT, _ROOT, region_name=self.name)
+
+
+class _Scratch:
+    """Where the region keeps its files, as soon as that is known."""
+
+    path: str | None = None
+
+
+def _start(arguments: Sequence[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "local.region", "--with-parent", *arguments],
+        stdin=subprocess.PIPE,  # its end tells the region that we are gone
+        stdout=subprocess.PIPE,
+        stderr=said,
+        start_new_session=True,  # Ctrl-C is for us alone, and we end the region
+    )
+
+
+def _first_line(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str, str]:
+    assert process.stdout is not None  # noqa: S101 - a pipe, see _start
+    readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
+    line = process.stdout.readline() if readable else b""
+    if line:
+        ready: dict[str, str] = json.loads(line)
+        return ready
+    what = "ended" if readable else f"was not up after {_START_TIMEOUT_S:.0f} s"
+    said.seek(0)
+    last = said.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    raise RegionFailed(f"the local region {what}: {' / '.join(last) or 'it said nothing'}")
+
+
+def _stop(process: subprocess.Popen[bytes], scratch: _Scratch) -> None:
+    """End the region and wait for it; by force if it takes long, and then clean up in its place."""
+    with _uninterrupted():
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.returncode != 0 and scratch.path is not None:
+            _end_all_of(scratch.path)
+            shutil.rmtree(scratch.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Take no Ctrl-C for a while: a second one must not undo what the first one began."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_all_of(scratch: str) -> None:
+    """Kill the processes that have a region's directory in their environment: those which it started."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(scratch in value for value in process.environ().values()):
+                process.kill()
+
+
+# ---------------------------------------------------------------- the process itself
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Be a region until a signal comes, or the parent is gone."""
+    options = _parse(arguments)
+    become_network_root()
+    _adopt_orphans()
+    _on_signal(lambda: sys.exit(0))
+    try:
+        with ExitStack() as undo:
+            _run(options, undo)
+    except FlowlagError as reason:
+        sys.exit(f"flowlag: {reason}")
+    sys.stderr.flush()
+    os._exit(0)  # threads of MiniStack may still wait for what is gone
+
+
+def _parse(arguments: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser(prog="python -m local.region", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--region", default="us-east-1", help="the AWS region that it plays")
+    parser.add_argument("--preset", choices=PRESETS, default="xen-600", help="habits of the flow-log service")
+    parser.add_argument("--time-scale", type=float, default=1, help="how many times as fast")
+    parser.add_argument("--loss", type=float, default=0, help="share of records that it loses, from 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="which ones")
+    parser.add_argument("--state-dir", type=Path, help="where its logs stay; they go with it by default")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    return parser.parse_args(arguments)
+
+
+def _run(options: Namespace, undo: ExitStack) -> None:
+    scratch = _directory_for_a_while(undo)
+    logs = options.state_dir or scratch
+    logs.mkdir(parents=True, exist_ok=True)
+    undo.callback(_end_descendants)
+    undo.callback(_on_signal, None)
+    listener = _listen(options.port)
+    port = listener.getsockname()[1]
+    endpoint = f"http://{LOOPBACK}:{port}"
+    _set_environment(scratch, port, options.region)
+    reason = unavailable()
+    boxes, packets = _network(undo, port, scratch) if reason is None else _in_memory_network(scratch)
+
+    # MiniStack reads its settings when it is imported.
+    from local import seams  # noqa: PLC0415
+    from local.flow_log_service import FlowLogService  # noqa: PLC0415
+
+    seams.install(boxes, endpoint, scratch)
+    service_log = logs / "flow-log-service.jsonl"
+    service = FlowLogService(
+        endpoint=endpoint,
+        region=options.region,
+        preset=PRESETS[options.preset],
+        time_scale=options.time_scale,
+        packets=packets,
+        log=service_log,
+        loss=options.loss,
+        seed=options.seed,
+    )
+
+    def is_up() -> None:
+        service.start()
+        undo.callback(service.stop)
+        _say(
+            endpoint=endpoint,
+            network="in-memory" if reason else "namespaces",
+            reason=reason or "",
+            service_log=str(service_log),
+            scratch=str(scratch),
+        )
+
+    _serve(listener, is_up, with_parent=options.with_parent)
+
+
+def _directory_for_a_while(undo: ExitStack) -> Path:
+    """The directory of all our temporary files, MiniStack's among them."""
+    directory = Path(tempfile.mkdtemp(prefix="flowlag-region-"))
+    undo.callback(shutil.rmtree, directory, ignore_errors=True)
+    tempfile.tempdir = str(directory)
+    return directory
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as reason:
+        raise RegionFailed(f"port {port} of {LOOPBACK} cannot be used: {reason.strerror}") from None
+    listener.listen()
+    return listener
+
+
+def _set_environment(scratch: Path, port: int, region: str) -> None:
+    """Give this process and all that it starts an environment of its own: nobody's proxies, profiles or keys."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    os.environ.clear()
+    os.environ.update(
+        kept,
+        TMPDIR=str(scratch),
+        AUTH="true",  # IAM is enforced: every function has the rights of its role, and no others
+        ATHENA_ENGINE="duckdb",
+        DOCKER_HOST=f"unix://{scratch}/none",  # MiniStack removes containers of a Docker that it finds
+        GATEWAY_PORT=str(port),
+        IOT_MTLS_ENABLED="0",  # these two would listen on ports of their own
+        SFTP_ENABLED="0",
+        LOG_LEVEL="WARNING",
+        MINISTACK_REGION=region,
+        S3_DATA_DIR=str(scratch / "s3"),
+    )
+
+
+# ---------------------------------------------------------------- its network
+def _network(undo: ExitStack, port: int, scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
+    """What stands for the instances, and what their flow logs see."""
+    from local.boxes import HostBox  # noqa: PLC0415 - brings boto3
+    from local.endpoint_relay import relayed  # noqa: PLC0415 - as little as possible before `unavailable`
+    from local.packet_capture import InterfaceCapture  # noqa: PLC0415 - likewise
+
+    network = undo.enter_context(Network())
+    undo.enter_context(relayed(network.hosts, port))
+    boxes = {host.name: HostBox(host, _home(scratch, host.name)) for host in network.hosts}
+    return boxes, InterfaceCapture(network.sender)
+
+
+def _in_memory_network(scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
+    from local.boxes import InMemoryBox  # noqa: PLC0415 - as above
+    from local.packet_capture import InMemoryCapture  # noqa: PLC0415 - likewise
+
+    network = InMemoryNetwork()
+    boxes = {name: InMemoryBox(network, _home(scratch, name)) for name in ("sender", "target")}
+    return boxes, InMemoryCapture(network)
+
+
+def _home(scratch: Path, name: str) -> Path:
+    home = scratch / name
+    home.mkdir()
+    return home
+
+
+# ---------------------------------------------------------------- its life
+def _serve(listener: socket.socket, is_up: Callable[[], None], *, with_parent: bool) -> None:
+    """Serve the embedded AWS until the end; call `is_up` when it answers."""
+    loop = asyncio.new_event_loop()
+    ending = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, ending.set)
+    if with_parent:
+        threading.Thread(target=_await_orphanhood, args=(loop, ending), daemon=True).start()
+    # The loop is never closed: that would wait for threads of MiniStack.
+    loop.run_until_complete(_until(ending, listener, is_up))
+
+
+async def _until(ending: asyncio.Event, listener: socket.socket, is_up: Callable[[], None]) -> None:
+    from hypercorn.asyncio import serve  # noqa: PLC0415 - after the settings, as MiniStack
+    from hypercorn.config import Config  # noqa: PLC0415 - likewise
+    from ministack.app import app  # noqa: PLC0415 - likewise
+
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = _GRACE_S
+    config.loglevel = os.environ["LOG_LEVEL"]
+    server = asyncio.create_task(serve(app, config, shutdown_trigger=ending.wait))
+    answer = asyncio.create_task(asyncio.to_thread(_ask_for_health, port))
+    await asyncio.wait([server, answer], return_when=asyncio.FIRST_COMPLETED)
+    if not server.done():
+        await answer
+        is_up()
+    await server
+
+
+def _ask_for_health(port: int) -> None:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_START_TIMEOUT_S)
+    connection.request("GET", "/_ministack/health")
+    connection.getresponse().read()
+    connection.close()
+
+
+def _say(**facts: str) -> None:
+    """Say the one line, and nothing more: from now on standard output is standard error."""
+    print(json.dumps(facts), flush=True)  # noqa: T201 - what the process is asked for
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def _await_orphanhood(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
+    # Better than PR_SET_PDEATHSIG: it works on every system, and looks at the process, not at one of its threads.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    loop.call_soon_threadsafe(ending.set)
+
+
+def _on_signal(action: Callable[[], None] | None) -> None:
+    """Have the signals that end a process do this instead; or nothing, once the end has begun."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN if action is None else lambda *_: action())
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of whatever a descendant leaves behind, as a sender that detached itself, where Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_descendants() -> None:
+    """Kill every process that we started or adopted, and wait for its end."""
+    deadline = time.monotonic() + _STOP_TIMEOUT_S / 2
+    while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=_GRACE_S)
+
+
+if __name__ == "__main__":
+    main()

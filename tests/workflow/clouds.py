@@ -1,0 +1,97 @@
+"""The clouds that the state machine must run on, each in a process of its own; and ours to talk to it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+REGION = "us-east-1"
+CLOUDS = ("ministack", "moto")
+
+TIME_SCALE = 0.05
+"""How much longer a Wait state takes than it says: the shortest is a twentieth of a second."""
+
+START_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A cloud that is up."""
+
+    name: str
+    endpoint: str
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes the class as it goes
+        """A client of one of its services. May be shared by threads."""
+        return _client(self.endpoint, service)
+
+
+@cache
+def _client(endpoint: str, service: str) -> Any:  # noqa: ANN401
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION).client(
+        service, endpoint_url=endpoint, config=Config(retries={"mode": "standard"})
+    )
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Cloud]:
+    """Run a cloud, with its temporary files and its log in `folder`."""
+    port = _free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "SFN_WAIT_SCALE": str(TIME_SCALE),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", f"tests.workflow.{name}_cloud", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        ) as process,
+    ):
+        cloud = Cloud(name, f"http://127.0.0.1:{port}")
+        try:
+            _await_answer(cloud, process)
+            yield cloud
+        finally:
+            process.stdin.close()  # which it ends by
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _await_answer(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            cloud.client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError):
+            assert process.poll() is None, f"{cloud.name} did not start"
+            assert time.monotonic() < deadline, f"{cloud.name} does not answer"
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,98 @@
+"""One name everywhere: a state, its function in the template, its file. And a machine that every cloud can run."""
+
+import re
+from importlib.util import find_spec
+
+import pytest
+
+from tests.workflow import sources
+
+MACHINE = sources.machine()
+STATES = sources.states(MACHINE)
+TASKS = sources.tasks(MACHINE)
+
+CLEANUP_OF = {
+    "StopTrafficAfterFailure": "StopTraffic",
+    "DeleteFlowLogsAfterFailure": "DeleteFlowLogs",
+    "SummarizeFailedRun": "SummarizeRun",
+}
+"""States that call another state's function once a run has failed."""
+
+NOT_A_STATE = {"DecodeRecordsFunction"}
+"""Called by CloudWatch Logs."""
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_calls_the_function_of_its_name(name):
+    assert sources.function_of(TASKS[name]) == f"{CLEANUP_OF.get(name, name)}Function"
+
+
+@pytest.mark.parametrize("logical_id", sources.functions())
+def test_a_function_is_the_file_of_its_name(logical_id):
+    module = snake_case(logical_id.removesuffix("Function"))
+    assert sources.functions()[logical_id]["Handler"] == f"{module}.handler"
+    assert (sources.FUNCTIONS / f"{module}.py").is_file()
+    assert find_spec(f"functions.{module}")
+
+
+def test_every_function_is_a_state():
+    called = {sources.function_of(task) for task in TASKS.values()}
+    assert called == sources.functions().keys() - NOT_A_STATE
+
+
+def test_every_file_is_a_function():
+    files = {path.stem for path in sources.FUNCTIONS.glob("*.py")} - {"__init__"}
+    assert files == {properties["Handler"].partition(".")[0] for properties in sources.functions().values()}
+
+
+def test_the_template_fills_in_what_the_file_asks_for_and_no_more():
+    asked = set(re.findall(r"\$\{(\w+)\}", str(MACHINE)))
+    assert asked == sources.substitutions().keys()
+
+
+def test_every_state_can_be_reached():
+    for scope in sources.scopes(MACHINE):
+        assert sources.reachable(scope) == scope["States"].keys()
+
+
+def test_names_are_unique_inside_and_outside_of_a_map():
+    assert len(STATES) == sum(len(scope["States"]) for scope in sources.scopes(MACHINE))
+
+
+@pytest.mark.parametrize("scope", sources.scopes(MACHINE)[:1])
+def test_every_step_that_can_fail_leads_to_cleanup(scope):
+    can_fail = {name: state for name, state in scope["States"].items() if state["Type"] in {"Task", "Map"}}
+    for name, state in can_fail.items():
+        assert [each["ErrorEquals"] for each in state["Catch"]] == [["States.ALL"]], name
+        assert all(each["Next"] not in sources.happy_path(MACHINE) for each in state["Catch"]), name
+
+
+def test_inside_a_map_nothing_is_caught():
+    for scope in sources.scopes(MACHINE)[1:]:
+        assert all("Catch" not in state for state in scope["States"].values())
+
+
+def test_cleanup_ends_in_failure():
+    ends = {
+        name
+        for name in STATES.keys() - sources.happy_path(MACHINE)
+        if STATES[name]["Type"] in {"Succeed", "Fail"} and name in MACHINE["States"]
+    }
+    assert ends == {"RunFailed"}
+    assert STATES["RunFailed"]["Type"] == "Fail"
+
+
+def test_only_states_that_every_cloud_runs():
+    assert {state["Type"] for state in STATES.values()} <= {"Task", "Wait", "Choice", "Map", "Pass", "Succeed", "Fail"}
+    assert {task["Resource"] for task in TASKS.values()} == {"arn:aws:states:::lambda:invoke"}
+
+
+def test_jsonpath_only():
+    assert MACHINE.get("QueryLanguage", "JSONPath") == "JSONPath"
+    for name, state in STATES.items():
+        assert not state.keys() & {"QueryLanguage", "Arguments", "Output", "Assign"}, name
+    assert "{%" not in str(MACHINE)
