@@ -1,9 +1,9 @@
 """What the decoder costs: `python benchmarks/decoder.py`.
 
 A delivery through DecodeRecords to Parquet, against base64, gunzip and JSON of the same delivery, which no decoder
-avoids; and the cold start of a fresh process, against importing pyarrow alone. Only S3 is left out: what is written
-stays in memory. Times are CPU times, so that a busy machine says about the same as an idle one; the variants take
-turns, and a ratio is one of the same turn.
+avoids; and its cold start in a fresh process, against importing pyarrow alone. Only S3 is left out. Times are CPU
+times, so that a busy machine says about the same as an idle one; the variants take turns, and each ratio is one of
+the same turn.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import gzip
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import zlib
@@ -25,36 +24,41 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Final, cast
 from unittest.mock import patch
 
+from cold_decoder import VARIANTS as COLD
+from cold_decoder import Context
+
+from flowlag.plan import RunRequest, Site, plan_run
+from flowlag.record import PROBE_FORMAT
+from flowlag_aws.store import Store
+from functions import decode_records
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from flowlag.plan import RunPlan
-
+type Event = dict[str, Any]
 type Times = dict[str, list[float]]
 
-SIZES: Final = {120: 60, 1_000: 30, 10_000: 15}
+SIZES: Final = {120: 60, 1_000: 30, 10_000: 20}
 """Events of a delivery, and turns. Episode 18's deliveries had 21 to 186 events; CloudWatch Logs cuts at 10,000."""
 
 PROBES: Final = 0.03
 """The share of probes in a delivery of a busy VPC. The rest is foreign."""
 
-COLD_TURNS: Final = 7
+COLD_TURNS: Final = 9
 BEGIN: Final = 1_800_000_000
 RECEIVED_AT: Final = (BEGIN + 900) * 1_000_000
 
 FLOOR: Final = "base64, gunzip, JSON"
 DECODER: Final = "event to Parquet"
 READER: Final = "flowlogs-reader"
+PYARROW: Final = "pyarrow alone"
 
-
-# ---------------------------------------------------------------- deliveries
-def a_plan() -> RunPlan:
-    """A run at one probe a second."""
-    from flowlag.plan import RunRequest, Site, plan_run  # noqa: PLC0415 - a cold start must not find it imported
-
-    site = Site(
+PLAN: Final = plan_run(
+    "run-1",
+    RunRequest(),
+    Site(
         source="local",
         region="eu-west-1",
         az_id="euw1-az1",
@@ -66,60 +70,62 @@ def a_plan() -> RunPlan:
         target_instance_id="i-0bbbbbbbbbbbbbbbb",
         target_address="10.99.0.20",
         target_port=7777,
-    )
-    return plan_run("run-1", RunRequest(), site, now=BEGIN * 1_000_000, code_version="benchmark")
+    ),
+    now=BEGIN * 1_000_000,
+    code_version="benchmark",
+)
 
 
-def a_delivery(plan: RunPlan, size: int, seed: int) -> dict[str, Any]:
+# ---------------------------------------------------------------- the delivery
+def a_delivery(size: int) -> Event:
     """The event by which CloudWatch Logs invokes the decoder with `size` flow records, `PROBES` of them probes."""
-    chance = random.Random(seed)  # noqa: S311 - a workload, not a secret
+    chance = random.Random(size)  # noqa: S311 - a workload, not a secret
     log_events = [
         {
             "id": f"{chance.randrange(10**56):056d}",
             "timestamp": BEGIN * 1_000,
-            "message": _probe(plan, number) if chance.random() < PROBES else _foreign(plan, chance),
+            "message": _probe(BEGIN + 600 * number // size) if chance.random() < PROBES else _foreign(chance),
         }
         for number in range(size)
     ]
     delivery = {
         "messageType": "DATA_MESSAGE",
         "owner": "012345678901",
-        "logGroup": f"/flowlag/benchmark/{plan.run_id}/{plan.arms[0].name}",
-        "logStream": f"{plan.interface_id}-all",
+        "logGroup": f"/flowlag/benchmark/{PLAN.run_id}/{PLAN.arms[0].name}",
+        "logStream": f"{PLAN.interface_id}-all",
         "subscriptionFilters": ["flowlag"],
         "logEvents": log_events,
     }
     return {"awslogs": {"data": b64encode(gzip.compress(json.dumps(delivery).encode())).decode()}}
 
 
-def _probe(plan: RunPlan, number: int) -> str:
-    second = BEGIN + number * 600 // 10_000
-    size = 40 + plan.payload_bytes
-    return _line(plan, plan.target_address, second % 65_536, plan.target_port, f"1 {size}", second // 60 * 60)
+def _probe(second: int) -> str:
+    size = 40 + PLAN.payload_bytes
+    return _line(PLAN.target_address, second % 65_536, PLAN.target_port, f"1 {size}", second // 60 * 60)
 
 
-def _foreign(plan: RunPlan, chance: random.Random) -> str:
+def _foreign(chance: random.Random) -> str:
     address = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
     traffic = f"{chance.randrange(1, 500)} {chance.randrange(40, 99_999)}"
     start = BEGIN + chance.randrange(10) * 60
-    return _line(plan, address, chance.randrange(1_024, 65_536), chance.choice((53, 80, 123, 443)), traffic, start)
+    return _line(address, chance.randrange(1_024, 65_536), chance.choice((53, 80, 123, 443)), traffic, start)
 
 
-def _line(plan: RunPlan, target: str, srcport: int, dstport: int, traffic: str, start: int) -> str:
+def _line(target: str, srcport: int, dstport: int, traffic: str, start: int) -> str:
+    sender = PLAN.sender_address
     return (
-        f"5 012345678901 {plan.interface_id} {plan.sender_address} {target} {srcport} {dstport} 6 {traffic} "
-        f"{start} {start + 60} ACCEPT 2 egress {plan.sender_instance_id} {plan.sender_address} {target} euw1-az1 OK"
+        f"5 012345678901 {PLAN.interface_id} {sender} {target} {srcport} {dstport} 6 {traffic} {start} {start + 60} "
+        f"ACCEPT 2 egress {PLAN.sender_instance_id} {sender} {target} {PLAN.az_id} OK"
     )
 
 
 # ---------------------------------------------------------------- warm
 def warm(size: int, turns: int) -> Times:
     """CPU seconds of each variant in each turn, on one delivery of `size` events."""
-    plan = a_plan()
-    event = a_delivery(plan, size, seed=size)
-    variants: dict[str, Callable[[Mapping[str, Any]], object]] = {FLOOR: floor, DECODER: a_decoder(plan)}
+    variants: dict[str, Callable[[Event], object]] = {FLOOR: floor, DECODER: decode}
     if find_spec("flowlogs_reader"):
         variants[READER] = read_with_flowlogs_reader
+    event = a_delivery(size)
     for variant in variants.values():
         variant(event)
     times: Times = {name: [] for name in variants}
@@ -131,141 +137,62 @@ def warm(size: int, turns: int) -> Times:
     return times
 
 
-def floor(event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def floor(event: Event) -> Any:  # noqa: ANN401 - JSON
     """What every decoder does first."""
     return json.loads(zlib.decompress(b64decode(event["awslogs"]["data"]), wbits=31))
 
 
-def a_decoder(plan: RunPlan) -> Callable[[Mapping[str, Any]], object]:
-    """The function's own handler, with its bucket in memory and its log nowhere."""
-    os.environ |= {"RESULTS_BUCKET": "results", "POWERTOOLS_LOG_LEVEL": "CRITICAL"}
-    from flowlag_aws.store import Store  # noqa: PLC0415 - a cold start must not find it imported
-    from functions import decode_records  # noqa: PLC0415 - the same
+def decode(event: Event) -> None:
+    """The function's own handler; see `without_s3`."""
+    counts = decode_records.handler(event, cast("LambdaContext", Context()))
+    assert counts["probes"]  # noqa: S101 - nothing would have been measured
+    assert not counts["unparsable"]  # noqa: S101 - the same
 
-    class InMemory(Store):
-        objects: Final[dict[str, bytes]] = {}
 
-        def put(self, key: str, data: bytes) -> str:
-            self.objects[key] = data
-            return key
-
-        def plan(self, run_id: str) -> RunPlan:
-            assert run_id == plan.run_id  # noqa: S101 - the benchmark would measure nothing
-            return plan
-
-    patch.object(decode_records, "Store", InMemory).start()
+def without_s3() -> None:
+    """Have the plan at hand, drop what is written, and receive every delivery at the same instant."""
+    os.environ["RESULTS_BUCKET"] = "results"
+    decode_records.logger.setLevel("CRITICAL")
+    patch.object(Store, "plan", lambda _, __: PLAN).start()
+    patch.object(Store, "put", lambda _, key, __: key).start()
     patch.object(decode_records, "now", lambda: RECEIVED_AT).start()
 
-    def decode(event: Mapping[str, Any]) -> None:
-        counts = decode_records.handler(dict(event), cast("LambdaContext", _Context()))
-        assert counts["probes"]  # noqa: S101 - the same
-        assert not counts["unparsable"]  # noqa: S101 - the same
 
-    return decode
-
-
-class _Context:
-    function_name = "decoder"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:012345678901:function:decoder"
-    aws_request_id = "benchmark"
-
-
-def read_with_flowlogs_reader(event: Mapping[str, Any]) -> list[object]:
+def read_with_flowlogs_reader(event: Event) -> list[object]:
     """The probes as flowlogs-reader finds them; it is spared the Parquet."""
     from flowlogs_reader import FlowRecord  # type: ignore[import-not-found]  # noqa: PLC0415 - may not be here
 
-    from flowlag.record import PROBE_FORMAT  # noqa: PLC0415 - a cold start must not find it imported
-
     fields = tuple(name.replace("-", "_") for name in PROBE_FORMAT.names)
     records = (FlowRecord.from_cwl_event(each, fields) for each in floor(event)["logEvents"])
-    return [record for record in records if record.dstport == 7777]  # noqa: PLR2004 - the plan's target port
+    return [record for record in records if record.dstport == PLAN.target_port]
 
 
 # ---------------------------------------------------------------- cold
-def import_pyarrow(_: Mapping[str, Any]) -> None:
-    """The yardstick."""
-    import pyarrow.parquet  # noqa: F401, PLC0415 - its import is what is measured
-
-
-def import_boto3(_: Mapping[str, Any]) -> None:
-    """What every function pays that reaches S3."""
-    import boto3  # noqa: PLC0415 - its import is what is measured
-
-    boto3.client("s3", region_name="eu-west-1")
-
-
-def first_delivery(event: Mapping[str, Any]) -> None:
-    """The decoder without S3: Powertools' envelope, core and pyarrow."""
-    from operator import attrgetter  # noqa: PLC0415 - its import is what is measured
-
-    from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent  # noqa: PLC0415 - the same
-
-    from flowlag.landing import land  # noqa: PLC0415 - the same
-    from flowlag.tables import OBSERVATIONS  # noqa: PLC0415 - the same
-    from flowlag_aws import parquet  # noqa: PLC0415 - the same
-
-    plan = a_plan()
-    delivery = CloudWatchLogsEvent(dict(event)).parse_logs_data()
-    events = [(each["id"], each["message"], RECEIVED_AT) for each in delivery["logEvents"]]
-    observations = land(plan, plan.arms[0].name, events).observations
-    parquet.encode(OBSERVATIONS, {name: list(map(attrgetter(name), observations)) for name in OBSERVATIONS})
-
-
-def first_invocation(event: Mapping[str, Any]) -> None:
-    """The whole function, its S3 client too."""
-    decode = a_decoder(a_plan())
-    from flowlag_aws import clients  # noqa: PLC0415 - its import is what is measured
-
-    clients.s3()
-    decode(event)
-
-
-COLD: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
-    "pyarrow alone": import_pyarrow,
-    "event to Parquet": first_delivery,
-    "boto3's S3 client alone": import_boto3,
-    "the whole function": first_invocation,
-}
-
-
-def cold(event_file: Path) -> tuple[Times, dict[str, int]]:
-    """CPU seconds of each variant in each turn, in a fresh process, and its peak memory in MB."""
+def cold() -> tuple[Times, dict[str, int]]:
+    """CPU seconds of each variant in each turn, in a fresh process, and the most memory that it had, in MB."""
     times: Times = {name: [] for name in COLD}
     peaks = dict.fromkeys(COLD, 0)
-    for _ in range(COLD_TURNS):
-        for name in COLD:
-            command = [sys.executable, __file__, name, str(event_file)]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - ourselves
-            seconds, peak = said.split()
-            times[name].append(float(seconds))
-            peaks[name] = max(peaks[name], int(peak))
+    program = str(Path(__file__).with_name("cold_decoder.py"))
+    with TemporaryDirectory() as folder:
+        delivery = Path(folder) / "delivery.json"
+        delivery.write_text(
+            json.dumps({"plan": PLAN.to_json(), "event": a_delivery(120), "received_at": RECEIVED_AT})
+        )
+        for _ in range(COLD_TURNS):
+            for name in COLD:
+                command = [sys.executable, program, name, str(delivery)]
+                said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own
+                seconds, peak = said.stdout.split()
+                times[name].append(float(seconds))
+                peaks[name] = max(peaks[name], int(peak))
     return times, peaks
-
-
-def cold_once(name: str, event_file: Path) -> None:
-    """Be the fresh process: print CPU seconds and peak memory in MB."""
-    os.environ |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    event = json.loads(event_file.read_text())
-    begin = process_time()
-    COLD[name](event)
-    print(process_time() - begin, peak_mb())
-
-
-def peak_mb() -> int:
-    """The most memory that this process ever had, in MB. On Linux `getrusage` would count its parent's in."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024**2
-    return (
-        int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
-    )
 
 
 # ---------------------------------------------------------------- the tables
 def main() -> None:
     """Measure and print."""
-    print(f"One delivery, warm: CPU ms (median), and how many times {FLOOR}\n")
+    without_s3()
+    print(f"One delivery, warm: CPU ms (median), and times {FLOOR}\n")
     print(f"{'events':>7}  {'':24}{'ms':>8}{'ratio':>8}   half of the turns")
     for size, turns in SIZES.items():
         times = warm(size, turns)
@@ -273,16 +200,11 @@ def main() -> None:
             print(f"{size:>7,}  {name:24}{_row(times, name, FLOOR)}")
     if not find_spec("flowlogs_reader"):
         print("\nflowlogs-reader is not installed, so it is not compared.")
-    with TemporaryDirectory() as folder:
-        event_file = Path(folder) / "event.json"
-        event_file.write_text(json.dumps(a_delivery(a_plan(), 120, seed=0)))
-        times, peaks = cold(event_file)
-    print(
-        "\nA fresh process, import and first delivery of 120 events: CPU ms (median), and how many times pyarrow\n"
-    )
+    times, peaks = cold()
+    print("\nA fresh process, imports and a first delivery of 120 events: CPU ms (median), and times pyarrow\n")
     print(f"{'':33}{'ms':>8}{'ratio':>8}   half of the turns   peak MB")
     for name in COLD:
-        print(f"{'':9}{name:24}{_row(times, name, 'pyarrow alone'):36}{peaks[name]:>9}")
+        print(f"{'':9}{name:24}{_row(times, name, PYARROW):36}{peaks[name]:>10}")
 
 
 def _row(times: Times, name: str, yardstick: str) -> str:
@@ -292,7 +214,4 @@ def _row(times: Times, name: str, yardstick: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        cold_once(sys.argv[1], Path(sys.argv[2]))
-    else:
-        main()
+    main()

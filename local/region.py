@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import functools
 import http.client
 import json
@@ -49,7 +48,7 @@ _START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 15.0
 _GRACE_S: Final = 1.0
 _TAIL_LINES: Final = 12
-_PR_SET_CHILD_SUBREAPER: Final = 36
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class RegionFailed(FlowlagError):
@@ -83,7 +82,7 @@ class Region:
     service_log: Path
     pid: int
 
-    def __init__(  # noqa: PLR0913 - each is a fact of its own
+    def __init__(
         self,
         *,
         region: str = "us-east-1",
@@ -202,8 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Be a region until a signal comes, or the parent is gone."""
     options = _parse(arguments)
     become_network_root()
-    _adopt_orphans()
-    _on_signal(lambda: sys.exit(0))
+    for each in _ENDING:
+        signal.signal(each, lambda *_: sys.exit(0))
     try:
         with ExitStack() as undo:
             _run(options, undo)
@@ -231,7 +230,6 @@ def _run(options: Namespace, undo: ExitStack) -> None:
     logs = options.state_dir or scratch
     logs.mkdir(parents=True, exist_ok=True)
     undo.callback(_end_descendants)
-    undo.callback(_on_signal, None)
     listener = _listen(options.port)
     port = listener.getsockname()[1]
     endpoint = f"http://{LOOPBACK}:{port}"
@@ -341,7 +339,7 @@ def _serve(listener: socket.socket, is_up: Callable[[], None], *, with_parent: b
     """Serve the embedded AWS until the end; call `is_up` when it answers."""
     loop = asyncio.new_event_loop()
     ending = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in _ENDING:
         loop.add_signal_handler(each, ending.set)
     if with_parent:
         threading.Thread(target=_await_orphanhood, args=(loop, ending), daemon=True).start()
@@ -388,20 +386,8 @@ def _await_orphanhood(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) ->
     loop.call_soon_threadsafe(ending.set)
 
 
-def _on_signal(action: Callable[[], None] | None) -> None:
-    """Have the signals that end a process do this instead; or nothing, once the end has begun."""
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, signal.SIG_IGN if action is None else lambda *_: action())
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of whatever a descendant leaves behind, as a sender that detached itself, where Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _end_descendants() -> None:
-    """Kill every process that we started or adopted, and wait for its end."""
+    """Kill every process that we started, and wait for its end."""
     deadline = time.monotonic() + _STOP_TIMEOUT_S / 2
     while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         for child in children:

@@ -414,10 +414,21 @@ type _Provisioned = tuple[str, dict[str, str]]
 def provision_missing_types() -> None:
     """Provision the resource types that the template needs and MiniStack refuses.
 
-    And know the image of Amazon Linux 2023 for arm64, of which it has the one for x86_64 only.
+    And two things that it knows in part: an instance profile, whose Ref is its name and not its ARN; and the image
+    of Amazon Linux 2023, which there is for arm64, too.
     """
+    create_profile = provisioners._iam_ip_create
+
+    def create_instance_profile(logical_id: str, properties: Properties, stack: str) -> _Provisioned:
+        arn, attributes = create_profile(logical_id, properties, stack)
+        return arn.rpartition("/")[2], attributes
+
+    def delete_instance_profile(name: str, _properties: Properties) -> None:
+        iam._instance_profiles.pop(name, None)
+
     provisioners._RESOURCE_HANDLERS.update(
         {
+            "AWS::IAM::InstanceProfile": {"create": create_instance_profile, "delete": delete_instance_profile},
             "AWS::Athena::NamedQuery": {"create": _create_named_query, "delete": _delete_named_query},
             "AWS::EC2::Instance": {"create": _create_instance, "delete": _delete_instance},
             "AWS::SSM::Document": {"create": _create_document, "delete": _delete_document},

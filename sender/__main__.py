@@ -1,6 +1,6 @@
 """The command line of the sender: `python -m sender ACTION --run-id R ...`, as the SSM document runs it.
 
-`start-` and `stop-` actions return soon and say how it went: that the work is under way, what came of it as one line
+`start-` and `stop-` actions return soon and say how it went: that the work is under way, what came of it as a line
 of JSON, or one sentence on standard error. The others are the workers that they start.
 """
 

@@ -8,13 +8,10 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING
 
 from flowlag.errors import InvalidRequest
-from flowlag.signature import LONGEST, SHORTEST
+from flowlag.signature import LONGEST, RUN_ID, SHORTEST
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""The same as `flowlag.plan.RUN_ID`, whose module the instance's Python 3.9 cannot import."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 

@@ -47,7 +47,7 @@ def detach(action: str, order: Order) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module, and an order that was checked
             [sys.executable, "-m", "sender", action, *order.arguments()],
             stdin=subprocess.DEVNULL,
-            stdout=None,
+            stdout=log,
             stderr=log,
             env=environment,
             start_new_session=True,

@@ -46,6 +46,9 @@ def test_a_ledger_cut_anywhere_keeps_every_whole_line_and_is_not_closed(
         (f"{HEADER}\n7,7,,missed\nseven,7,,missed\n", "line 3 of the ledger is not an entry: 'seven,7,,missed'"),
         (f"{HEADER}\n7,7,,missed\n7,7,,lost\n", "line 3 of the ledger has the unknown outcome 'lost'"),
         (f"{HEADER}\n{END}\n7,7,,missed\n", "line 2 of the ledger is not an entry: 'end'"),
+        (f"{HEADER}\n7,7,,sent\n", "line 2 of the ledger contradicts itself: '7,7,,sent'"),
+        (f"{HEADER}\n7,7,7,missed\n", "line 2 of the ledger contradicts itself: '7,7,7,missed'"),
+        (f"{HEADER}\n7,8,,missed\n", "line 2 of the ledger contradicts itself: '7,8,,missed'"),
         (f"{HEADER}\n{'9' * 5_000},7,,missed\n", f"line 2 of the ledger is not an entry: '{'9' * 60}'"),
     ],
 )

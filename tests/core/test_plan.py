@@ -127,6 +127,17 @@ def test_a_destination_that_flowlag_does_not_measure_is_refused(destination: obj
     assert str(refusal.value) == f"an arm's destination is 'cloud-watch-logs', not '{destination}'"
 
 
+def test_an_arm_to_cloudwatch_has_no_file_format() -> None:
+    with pytest.raises(InvalidRequest, match="has no file_format, not 'parquet'"):
+        RunRequest.of_json({"arms": [{"file_format": "parquet"}]})
+
+
+@pytest.mark.parametrize("request_", [None, [], "traffic_s", 3])
+def test_a_request_that_is_no_object_is_refused(request_: object) -> None:
+    with pytest.raises(InvalidRequest, match="a request is an object of settings"):
+        RunRequest.of_json(request_)
+
+
 def test_an_arm_is_found_by_its_name(site: Site) -> None:
     plan = plan_run("run-1", RunRequest.of_json({"arms": ARMS}), site, now=0, code_version="abc1234")
     assert [plan.arm(name).aggregation_interval_s for name in ("cloudwatch-60", "cloudwatch-600")] == [60, 600]

@@ -164,6 +164,12 @@ def test_what_cannot_be_read_is_kept_whole_with_the_reason(our: ProbeFilter, mes
     assert sifted.unparsable == [Unparsable("event-0", message, reason)]
 
 
+def test_a_source_port_beyond_the_last_is_unparsable(our: ProbeFilter, flow_line: FlowLine) -> None:
+    sifted = our.sift(events(flow_line(TICK, srcport=65_536)))
+    assert sifted.counts() == NOTHING | {"unparsable": 1}
+    assert sifted.unparsable[0].reason == "the source port is 65536"
+
+
 def test_a_probe_whose_tick_cannot_be_told_is_unparsable_and_not_guessed(
     our: ProbeFilter, flow_line: FlowLine
 ) -> None:
@@ -179,6 +185,13 @@ def test_a_probe_whose_tick_cannot_be_told_is_unparsable_and_not_guessed(
 @given(st.lists(st.text() | st.sampled_from([" 7777 ", " 7777 OK", "NODATA"]), max_size=10))
 def test_nothing_is_dropped_whatever_arrives(our: ProbeFilter, messages: list[str]) -> None:
     assert sum(our.sift(events(*messages)).counts().values()) == len(messages)
+
+
+def test_bare_values_are_told_apart_as_events_are(our: ProbeFilter, flow_line: FlowLine) -> None:
+    given_as_events = events(flow_line(TICK), flow_line(TICK, dstport=443), "torn")
+    sifted = our.sift(tuple(event) for event in given_as_events)
+    assert sifted == our.sift(given_as_events)
+    assert [event.event_id for event, _ in sifted.probes] == ["event-0"]
 
 
 def test_a_record_of_the_default_format_is_a_probe_without_flags(

@@ -49,7 +49,7 @@ def runs(draw: st.DrawFn) -> Run:
     killed_after = draw(st.none() | st.sampled_from(sorted(fates)))
     for tick in fates:
         if killed_after is not None and tick > killed_after:
-            fates[tick] = MISSED
+            fates[tick] = SKIPPED if tick == WRAP else MISSED
     strays = draw(st.lists(st.sampled_from(STRAYS), max_size=6))
     return Run(fates, killed_after, draw(st.booleans()), tuple(strays))
 

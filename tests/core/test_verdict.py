@@ -78,7 +78,7 @@ def test_a_run_without_any_observation_is_void_with_every_reason() -> None:
         VOID,
         (
             "StartTraffic: the instance is not managed",
-            "cloudwatch-60: no probe was observed",
+            "cloudwatch-60: the arm was not reconciled",
             "cloudwatch-600: no probe was observed",
             "cloudwatch-60: no first delivery before the deadline",
             "cloudwatch-600: the sender missed 60 of 60 ticks",

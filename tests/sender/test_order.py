@@ -50,10 +50,6 @@ def test_an_unusable_home_gets_one_sentence(order, monkeypatch, capsys):
     assert "Not a directory" in capsys.readouterr().err
 
 
-def test_the_name_of_a_run_is_what_a_plan_allows():
-    assert order_module.RUN_ID == plan.RUN_ID
-
-
 def test_every_signature_can_be_ordered(order):
     for run in range(200):
         payload_bytes = signature.payload_bytes(f"run-{run}")

@@ -53,8 +53,6 @@ def running(name: str, folder: Path) -> Iterator[Cloud]:
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "SFN_WAIT_SCALE": str(TIME_SCALE),
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
     }
     with (
         (folder / "log").open("wb") as log,

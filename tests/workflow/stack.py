@@ -55,13 +55,14 @@ class Stack:
         self.world = world
         self._folder = folder
         self._code = _code()
-        account = cloud.client("sts").get_caller_identity()["Account"]
-        self._role = f"arn:aws:iam::{account}:role/{NAME}"
-        self._function_arn = f"arn:aws:lambda:{REGION}:{account}:function:{{}}"
+        self._account = cloud.client("sts").get_caller_identity()["Account"]
+        self._role = f"arn:aws:iam::{self._account}:role/{NAME}"
+        self._function_arn = f"arn:aws:lambda:{REGION}:{self._account}:function:{{}}"
         self._known = self._make_resources()
         self._layers = self._make_layers()
         for logical_id, properties in sources.functions().items():
             self._make_function(logical_id, properties, properties["Handler"], {})
+        self._permit()
 
     # ------------------------------------------------------------ deployment
     def _make_resources(self) -> dict[str, str]:
@@ -69,19 +70,38 @@ class Stack:
         self.cloud.client("s3").create_bucket(Bucket=BUCKET)
         self.cloud.client("iam").create_role(RoleName=NAME, AssumeRolePolicyDocument=TRUST)
         parameters = {name: str(each["Default"]) for name, each in sources.template()["Parameters"].items()}
-        sender, target = self.cloud.client("ec2").run_instances(
-            ImageId="ami-12c6146b", InstanceType=parameters["SenderInstanceType"], MinCount=2, MaxCount=2
-        )["Instances"]
+        instances = self._make_instances(parameters["SenderInstanceType"])
         return parameters | {
+            **instances,
             "Source": "local",
+            "AWS::AccountId": self._account,
+            "AWS::Partition": "aws",
+            "AWS::Region": REGION,
             "AWS::StackName": NAME,
             "ResultsBucket": BUCKET,
-            "SenderInstance": sender["InstanceId"],
-            "TargetInstance": target["InstanceId"],
             "TrafficDocument": f"{NAME}-traffic",
             "FlowLogDeliveryRole.Arn": self._role,
+            **{name: name for name in sources.functions()},
             **{f"{name}.Arn": self._function_arn.format(name) for name in sources.functions()},
         }
+
+    def _make_instances(self, kind: str) -> dict[str, str]:
+        """Make the sender and the target. By CloudFormation: both clouds give such an instance its interface."""
+        subnet = self.cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+        properties = {"ImageId": "ami-12c6146b", "InstanceType": kind, "SubnetId": subnet}
+        instance = {"Type": "AWS::EC2::Instance", "Properties": properties}
+        names = ("SenderInstance", "TargetInstance")
+        client = self.cloud.client("cloudformation")
+        client.create_stack(StackName=NAME, TemplateBody=json.dumps({"Resources": dict.fromkeys(names, instance)}))
+        client.get_waiter("stack_create_complete").wait(StackName=NAME, WaiterConfig={"Delay": 1})
+        made = client.describe_stack_resources(StackName=NAME)["StackResources"]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in made}
+
+    def _permit(self) -> None:
+        """Let CloudWatch Logs invoke the decoder."""
+        for name, permission in sources.resources("AWS::Lambda::Permission").items():
+            values = {key: sources.resolved(value, self._known) for key, value in permission.items()}
+            self.cloud.client("lambda").add_permission(StatementId=name, **values)
 
     def _make_layers(self) -> dict[str, str]:
         publish = self.cloud.client("lambda").publish_layer_version

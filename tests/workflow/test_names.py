@@ -87,7 +87,15 @@ def test_cleanup_ends_in_failure():
 
 
 def test_only_states_that_every_cloud_runs():
-    assert {state["Type"] for state in STATES.values()} <= {"Task", "Wait", "Choice", "Map", "Pass", "Succeed", "Fail"}
+    assert {state["Type"] for state in STATES.values()} <= {
+        "Task",
+        "Wait",
+        "Choice",
+        "Map",
+        "Pass",
+        "Succeed",
+        "Fail",
+    }
     assert {task["Resource"] for task in TASKS.values()} == {"arn:aws:states:::lambda:invoke"}
 
 

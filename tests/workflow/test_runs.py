@@ -126,7 +126,10 @@ def test_a_good_run_s_row_says_what_its_summary_says(run):
     assert (row["run_id"], row["verdict"], row["reasons"]) == ("good", "complete", [])
     for told, arm in zip(row["arms"], summary["arms"], strict=True):
         assert told["arm"] == arm["arm"]
-        assert (told["ledger_ticks"], told["observed"]) == (arm["counts"]["ledger_ticks"], arm["counts"]["observed"])
+        assert (told["ledger_ticks"], told["observed"]) == (
+            arm["counts"]["ledger_ticks"],
+            arm["counts"]["observed"],
+        )
         assert (told["lost_on_wire"], told["not_recorded"], told["never_sent"]) == (1, 1, 0)
         assert told["delay_p50_s"] == arm["delay_s"]["p50"]
         assert told["delay_max_s"] == arm["delay_s"]["max"]

@@ -276,8 +276,10 @@ def check(order: dict[str, str]) -> None:
         raise ValueError(f"the document takes {', '.join(parameters)}, not {', '.join(order)}")
     for name, value in order.items():
         allowed = parameters[name]
-        fits = value in allowed["allowedValues"] if "allowedValues" in allowed else re.search(
-            allowed["allowedPattern"], value
+        fits = (
+            value in allowed["allowedValues"]
+            if "allowedValues" in allowed
+            else re.search(allowed["allowedPattern"], value)
         )
         if not fits:
             raise ValueError(f"the document does not allow {name} to be '{value}'")

@@ -43,8 +43,8 @@ class Preset:
     def scaled(self, time_scale: float) -> Preset:
         """The same habits, `time_scale` times as fast.
 
-        The window is cut to whole microseconds first: were the windows of a burst rounded apart from its period, the
-        newest would end just after its burst's lag, and come a whole burst late.
+        The window is cut to whole microseconds first. Were windows and period rounded apart, the newest window of a
+        burst would end a moment too late for it, and come a whole period later.
         """
         window_s = round(self.window_s / time_scale, 6)
         return replace(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowlag.errors import UnreadableLedger
-from flowlag.stamp import due_ns
+from flowlag.stamp import due_ns, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,4 +83,6 @@ def _entries(lines: Iterable[str]) -> Iterable[LedgerEntry]:
             raise UnreadableLedger(f"line {number} of the ledger is not an entry: '{line[:60]}'") from None
         if outcome not in OUTCOMES:
             raise UnreadableLedger(f"line {number} of the ledger has the unknown outcome '{outcome[:20]}'")
+        if entry.srcport != encode(entry.tick) or (outcome == SENT) != (entry.sent_ns is not None):
+            raise UnreadableLedger(f"line {number} of the ledger contradicts itself: '{line[:60]}'")
         yield entry

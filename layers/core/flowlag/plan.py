@@ -5,22 +5,18 @@ A plan is written once, by PlanRun, as JSON; the functions of the run and the de
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from flowlag.errors import InvalidRequest
 from flowlag.record import PROBE_FORMAT
-from flowlag.signature import payload_bytes
+from flowlag.signature import RUN_ID, payload_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import UnionType
 
     from flowlag.observation import Micros
-
-RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""What a run may be called: safe in a shell, an S3 key, a tag and the name of a log group."""
 
 CLOUDWATCH: Final = "cloud-watch-logs"
 """A destination, as `LogDestinationType` of CreateFlowLogs names it."""
@@ -43,6 +39,8 @@ class Arm:
     def __post_init__(self) -> None:
         if self.destination != CLOUDWATCH:
             raise InvalidRequest(f"an arm's destination is '{CLOUDWATCH}', not '{self.destination}'")
+        if self.file_format is not None:
+            raise InvalidRequest(f"an arm to '{CLOUDWATCH}' has no file_format, not '{self.file_format}'")
         # 60.0 equals 60, but would be part of the arm's name and refused by CreateFlowLogs.
         if type(self.aggregation_interval_s) is not int or self.aggregation_interval_s not in (60, 600):
             raise InvalidRequest(
@@ -78,17 +76,19 @@ class RunRequest:
             raise InvalidRequest("a run has one arm or more, and no two alike")
 
     @classmethod
-    def of_json(cls, request: Mapping[str, Any]) -> RunRequest:
+    def of_json(cls, request: object) -> RunRequest:
         """Read a request as it comes from a schedule or a person.
 
         Raises:
-            InvalidRequest: a name is unknown, or a value is out of its bounds.
+            InvalidRequest: it is no object, a name is unknown, or a value is out of its bounds.
         """
+        if not isinstance(request, dict):
+            raise InvalidRequest(f"a request is an object of settings, not {request!r:.40}")
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(request) - known)
         if unknown:
             raise InvalidRequest(f"a run has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        settings = dict(request)
+        settings: dict[str, Any] = dict(request)
         if "arms" in settings:
             try:
                 settings["arms"] = tuple(Arm(**arm) for arm in settings["arms"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flowlag.errors import StampDisagreement, UnparsableRecord
 from flowlag.record import NODATA, OK, SKIPDATA, FlowRecord, RecordFormat
 from flowlag.signature import is_signed
-from flowlag.stamp import decode_delivered, due_at
+from flowlag.stamp import PORTS, decode_delivered, due_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -165,6 +165,7 @@ class ProbeFilter:
         """The probe in `record`, or None if the record is not one of ours.
 
         Raises:
+            UnparsableRecord: it is ours by every other sign, but its source port is none.
             StampDisagreement: it is ours by every sign, but its tick cannot be told.
         """
         number = record.number
@@ -185,6 +186,8 @@ class ProbeFilter:
             or not is_signed(size, packets, self.payload_bytes)
         ):
             return None
+        if srcport >= PORTS:
+            raise UnparsableRecord(f"the source port is {srcport}")
         tick = decode_delivered(srcport, start, delivered_at, self.rate)
         return Probe(
             tick=tick,

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flowlag.ledger import SENT, SKIPPED, Ledger, LedgerEntry
+from flowlag.ledger import MISSED, SENT, SKIPPED, Ledger, LedgerEntry
 from flowlag.observation import Observation, observe
 from flowlag.probe import Event, ProbeFilter, Unparsable
-from flowlag.stamp import encode, tick_at
+from flowlag.stamp import UNSENDABLE_PORT, encode, tick_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -80,7 +80,7 @@ class Evidence:
 def reconcile(plan: RunPlan, arm: Arm, evidence: Evidence) -> Reconciled:
     """Join ledger, capture and deliveries of one arm. The same evidence gives the same result in any order."""
     entries = {entry.tick: entry for entry in _ticks(plan, evidence)}
-    in_order = sorted(evidence.delivered, key=lambda event: (event.delivered_at, event))
+    in_order = sorted(set(evidence.delivered), key=lambda event: (event.delivered_at, event))
     sifted = ProbeFilter.of(plan).sift(in_order)
     observations: dict[int, Observation] = {}
     duplicates = not_in_ledger = 0
@@ -128,7 +128,8 @@ def _ticks(plan: RunPlan, evidence: Evidence) -> Iterable[LedgerEntry]:
         return
     stop = tick_at(evidence.stop_requested_at * 1_000, plan.rate)
     for tick in range(entries[-1].tick + 1, stop + 1):
-        yield LedgerEntry(tick, encode(tick), None, NEVER_SENT)
+        port = encode(tick)
+        yield LedgerEntry(tick, port, None, SKIPPED if port == UNSENDABLE_PORT else MISSED)
 
 
 def _missing(unobserved: Iterable[LedgerEntry], seen: Mapping[int, Micros] | None) -> dict[str, int]:

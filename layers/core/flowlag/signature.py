@@ -10,7 +10,11 @@ This module also runs on the sender, under the system Python (3.9) of Amazon Lin
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a run may be called: safe in a shell, an S3 key, a tag and the name of a log group."""
 
 HEADERS_BYTES = 40
 """An IPv4 header and a TCP header without options."""

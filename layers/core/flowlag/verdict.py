@@ -48,7 +48,8 @@ def judge(
     """
     observed = [name for name, counts in arms.items() if counts and counts.observed]
     reasons = list(failures)
-    reasons += [f"{name}: no probe was observed" for name in arms if name not in observed]
+    reasons += [f"{name}: the arm was not reconciled" for name, counts in arms.items() if counts is None]
+    reasons += [f"{name}: no probe was observed" for name, counts in arms.items() if counts and not counts.observed]
     reasons += [f"{name}: no first delivery before the deadline" for name in censored]
     if observed and not ledger_closed:
         reasons.append("the sender was cut short")

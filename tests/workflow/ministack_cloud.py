@@ -1,0 +1,50 @@
+"""MiniStack as a cloud, in a process of its own: `python -m tests.workflow.ministack_cloud PORT`; it ends with its input.
+
+It has the seams of the region that `flowlag demo` runs in, but for the instances: what they are ordered to do never
+comes here. Any number of runs may share one sender.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+LOOPBACK = "127.0.0.1"
+
+
+async def until_input_ends() -> None:
+    """Return when there is nobody left to serve."""
+    await asyncio.to_thread(sys.stdin.read)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    port = sys.argv[1]
+    with tempfile.TemporaryDirectory() as state:
+        os.environ |= {
+            "GATEWAY_PORT": port,
+            "LOG_LEVEL": "WARNING",
+            "S3_DATA_DIR": f"{state}/s3",
+            "DOCKER_HOST": f"unix://{state}/none",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+        }
+        # MiniStack reads its settings when it is imported.
+        from ministack.app import app  # noqa: PLC0415
+
+        from local import flow_log_api, seams  # noqa: PLC0415
+
+        seams.install({}, f"http://{LOOPBACK}:{port}", Path(state))
+        flow_log_api.MOST_PER_RESOURCE = 1_000
+        config = Config()
+        config.bind = [f"{LOOPBACK}:{port}"]
+        asyncio.run(serve(app, config, shutdown_trigger=until_input_ends))
+    os._exit(0)  # threads of MiniStack may still wait for what is gone
+
+
+if __name__ == "__main__":
+    main()
