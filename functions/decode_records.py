@@ -1,7 +1,8 @@
 """DecodeRecords: write down the probes of one delivery, at once, with what is known at once.
 
 The subscription's payload has no ingestion time; ReconcileRun adds it and closes the run. CloudWatch Logs
-delivers at least once: the object's key is a digest of the delivery's event ids, so that a redelivery overwrites.
+delivers at least once: the object's key is a digest of the delivery's event ids, so that a redelivery finds it
+there and leaves it as it is, with the instant of the first receipt.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent, event_source
 
-from flowlag.landing import digest, land
-from flowlag.probe import Unparsable
+from flowlag.landing import land
 from flowlag_aws.clock import now
 from flowlag_aws.log_groups import run_and_arm
 from flowlag_aws.rows import Rows
@@ -38,22 +38,20 @@ def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, in
     rows = Rows(Store(Results.read().results_bucket))
     try:
         delivery = event.parse_logs_data()
+        if delivery.message_type != DATA_MESSAGE:
+            return {}  # its log group is empty
         run_id, arm = run_and_arm(delivery.log_group)
         events = [(each["id"], each["message"], received_at) for each in delivery["logEvents"]]
-        message_type = delivery.message_type
     except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raw = json.dumps(event.raw_event)
         reason = f"the event is not a CloudWatch Logs envelope: {type(error).__name__}: {error}"
-        rows.put_quarantine(digest([raw]), [Unparsable("", raw, reason)], received_at)
+        rows.put_unopened(json.dumps(event.raw_event), reason, received_at)
         return {"unparsable": 1}
-    if message_type != DATA_MESSAGE:
-        return {}
     plan = rows.store.plan(run_id)
     landed = land(plan, arm, events)
     if landed.observations:
         rows.put_landing(landed)
     if landed.sifted.unparsable:
-        rows.put_quarantine(landed.digest, landed.sifted.unparsable, received_at, plan=plan, arm=arm)
+        rows.put_quarantine(plan, arm, landed.digest, landed.sifted.unparsable, received_at)
     counts = landed.sifted.counts()
     logger.info("delivery landed", extra={"run_id": run_id, "arm": arm, **counts})
     return counts

@@ -55,8 +55,7 @@ def _close(rows: Rows, plan: RunPlan, arm: Arm, ledger: Ledger) -> dict[str, Any
         ),
     )
     if reconciled.unparsable:
-        name = f"{plan.run_id}.{arm.name}"
-        rows.put_quarantine(name, reconciled.unparsable, plan.planned_at, plan=plan, arm=arm.name)
+        rows.put_quarantine(plan, arm.name, f"{plan.run_id}.{arm.name}", reconciled.unparsable, received_at=None)
     return {
         "arm": arm.name,
         "first_delivery": check.get("status"),

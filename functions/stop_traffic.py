@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """`{run_id}` to `{sending, capture}`, what the two reported when they stopped; `{}` where nothing was planned."""
+    """`{run_id}` to `{sending, capture}`, what the two reported in the end; `{}` where nothing was planned."""
     settings = Traffic.read()
     store = Store(settings.results_bucket)
     plan = store.find_plan(event["run_id"])
@@ -25,7 +25,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         return {}  # PlanRun failed, so nothing was started
     bundle = upload_bundle(store)
     store.put_control(plan.run_id, "stop", {"requested_at": now()})
-    return {
-        "sending": order("stop-sending", plan, settings, bundle),
-        "capture": order("stop-capture", plan, settings, bundle),
-    }
+    try:
+        sending = order("stop-sending", plan, settings, bundle)
+    finally:  # the capture ends also where the sender cannot be reached
+        capture = order("stop-capture", plan, settings, bundle)
+    return {"sending": sending, "capture": capture}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """`{run_id, reconciled}`, or `{run_id, failure}` after a failed step, to the run's summary; `{}` without a plan."""
+    """`{run_id, reconciled}`, or `{run_id, failure}` after a failed step, to the summary; `{}` without a plan."""
     rows = Rows(Store(Results.read().results_bucket))
     if "failure" in event and rows.store.find_plan(event["run_id"]) is None:
         return {}  # PlanRun failed, so there is no run to keep

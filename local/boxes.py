@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from flowlag.capture import Seen
+from flowlag.errors import FlowlagError, InvalidRequest
+from flowlag.signature import HEADERS_BYTES
+from local.flow_records import INGRESS, parse_packet
 from sender.capturing import capture
-from sender.jobs import CAPTURE, SENDING, Job
+from sender.jobs import CAPTURE, SENDING, START_TIMEOUT_S, Job, NotStarted
 from sender.order import Order
 from sender.sending import send
 
@@ -123,8 +127,8 @@ class HostBox:
 
 
 # ---------------------------------------------------------------- without a network
-_PORTS = struct.Struct("!HH")
-_LOOK_S = 0.2
+_LOOK_S: Final = 0.2
+_POLL_S: Final = 0.02
 
 
 class InMemoryBox:
@@ -134,33 +138,38 @@ class InMemoryBox:
         self._network = network
         self._home = home
         self._works: dict[tuple[Job, str], _Work] = {}
-
-    def run(self, script: str, environment: Mapping[str, str], timeout_s: float) -> Outcome:
-        """Do what the TrafficDocument's script would do with this environment."""
-        del script, timeout_s
-        actions: dict[str, Callable[[Order, Mapping[str, str]], str]] = {
+        self._actions: Mapping[str, Callable[[Order, Mapping[str, str]], str]] = {
             "start-sending": partial(self._start, SENDING, self._send),
             "stop-sending": partial(self._stop, SENDING),
             "start-capture": partial(self._start, CAPTURE, self._capture),
             "stop-capture": partial(self._stop, CAPTURE),
         }
+
+    def run(self, script: str, environment: Mapping[str, str], timeout_s: float) -> Outcome:
+        """Do what the TrafficDocument's script would do with this environment."""
+        del script, timeout_s
+        action = self._actions.get(environment.get("SSM_Action", ""))
+        if action is None:
+            return Outcome(_NOT_UNDERSTOOD, "", "without a network, only the TrafficDocument's actions are done\n")
         try:
-            action = actions[environment["SSM_Action"]]
             return Outcome(0, action(_order(environment, self._home), environment), "")
-        except KeyError as missing:
-            return Outcome(2, "", f"without a network only the TrafficDocument runs: it sets {missing}\n")
-        except Exception as reason:  # noqa: BLE001 - whatever a script fails of, its command only fails
+        except (FlowlagError, OSError, BotoCoreError, ClientError) as reason:
             return Outcome(1, "", f"sender: {reason}\n")
 
     def _start(self, job: Job, work: _Worker, order: Order, _: Mapping[str, str]) -> str:
-        started = self._works.setdefault((job, order.run_id), _Work(partial(work, order)))
-        started.begin(lambda: job.is_under_way(_text(job.file(order))))
+        file = job.file(order)
+        running = self._works.get((job, order.run_id))
+        if running is None:
+            if file.exists():
+                raise InvalidRequest(f"run '{order.run_id}' was here before: it left {file}")
+            running = self._works[job, order.run_id] = _Work(partial(work, order))
+        running.await_sign(lambda: job.is_under_way(_text(file)))
         return ""
 
     def _stop(self, job: Job, order: Order, environment: Mapping[str, str]) -> str:
-        work = self._works.get((job, order.run_id))
-        if work is not None:
-            work.end()
+        running = self._works.pop((job, order.run_id), None)
+        if running is not None:
+            running.end()
         file = job.file(order)
         if file.exists():
             _upload(order, file, environment)
@@ -175,9 +184,9 @@ class InMemoryBox:
         arrived: SimpleQueue[Seen] = SimpleQueue()
 
         def take(packet: bytes, at_ns: int) -> None:
-            srcport, dstport = _PORTS.unpack_from(packet, (packet[0] & 0x0F) * 4)
-            if dstport == order.port:
-                arrived.put(Seen(srcport, at_ns))
+            seen = parse_packet(packet, at_ns, INGRESS)
+            if seen and (seen.flow.dstport, seen.length) == (order.port, HEADERS_BYTES + order.payload_bytes):
+                arrived.put(Seen(seen.flow.srcport, at_ns))
 
         def receive() -> Seen | None:
             try:
@@ -192,36 +201,33 @@ class InMemoryBox:
             self._network.unsubscribe(take)
 
 
+_NOT_UNDERSTOOD: Final = 2
+
 type _Worker = Callable[[Order, threading.Event], None]
 
 
 class _Work:
-    """A thread of the sender's code, begun once."""
+    """A thread of the sender's code, begun at once."""
 
     def __init__(self, work: Callable[[threading.Event], None]) -> None:
         self._stopping = threading.Event()
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._executor = ThreadPoolExecutor(max_workers=1)
+        self._result = self._executor.submit(work, self._stopping)
 
-    def _run(self, work: Callable[[threading.Event], None]) -> None:
-        try:
-            work(self._stopping)
-        except Exception as reason:  # noqa: BLE001 - raised again where somebody waits for it
-            self._failure = reason
-
-    def begin(self, is_under_way: Callable[[], bool]) -> None:
-        """Start it, unless it was started, and return when it is under way."""
-        if self._thread.ident is None:
-            self._thread.start()
+    def await_sign(self, is_under_way: Callable[[], bool]) -> None:
+        """Return when it is under way; raise why it ended before."""
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not is_under_way():
-            if self._failure is not None:
-                raise self._failure
-            time.sleep(_LOOK_S / 10)
+            if self._result.done():
+                self._result.result()
+            if self._result.done() or time.monotonic() > deadline:
+                raise NotStarted("nothing happened")
+            time.sleep(_POLL_S)
 
     def end(self) -> None:
         """Stop it and wait for its end."""
         self._stopping.set()
-        self._thread.join()
+        self._executor.shutdown()
 
 
 def _order(environment: Mapping[str, str], home: Path) -> Order:

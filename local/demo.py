@@ -200,6 +200,7 @@ def _result(
         "delay_s": arm["delay_s"],
         "ingest_delay_s": arm["ingest_delay_s"],
         "timestamp_error_s": arm["timestamp_error_s"],
+        "burst_gap_s": options.request()["burst_gap_s"],
         "burst_period_s": arm["burst_period_s"],
         "capture_windows": arm["capture_windows"],
         "first_delivery_s": arm["first_delivery_s"],

@@ -7,13 +7,14 @@ import json
 import platform
 import time
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flowlag.errors import FlowlagError
 from local.checkout import CHECKOUT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.region import Region
 
 STACK: Final = "flowlag"

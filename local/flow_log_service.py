@@ -188,6 +188,7 @@ class FlowLogService:
                 watch.add(packet)
 
     def _poll(self) -> None:
+        """Learn which flow logs there are. A new one counts from now on; one that is gone counted until now."""
         seen_at = time.time_ns() // 1_000
         try:
             flow_logs = self._cloud.active_flow_logs()

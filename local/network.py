@@ -41,8 +41,7 @@ when its input does, whose other end only the owner holds."""
 class Network:
     """Two hosts on one wire, without a route to anywhere else. A context manager.
 
-    Raises:
-        OSError: the kernel refuses; `unavailable` tells so beforehand.
+    Entering it fails where the kernel refuses; `unavailable` tells so beforehand.
     """
 
     def __init__(self) -> None:
@@ -119,7 +118,10 @@ class Host:
             env: its whole environment.
             options: of `subprocess.Popen`.
         """
-        process = self.run(_popen, argv, env=env, **options)
+        return self.run(self._start, argv, env=env, **options)
+
+    def _start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as above
+        process = subprocess.Popen(argv, **options)  # noqa: S603 - the owner decides what runs
         self._processes = [*(each for each in self._processes if each.poll() is None), process]
         return process
 
@@ -140,10 +142,6 @@ def _start_init() -> subprocess.Popen[bytes]:
     # In a session of its own: Ctrl-C is for the owner, who ends things in order.
     init = [sys.executable, "-I", "-S", "-c", _INIT]
     return subprocess.Popen(init, stdin=subprocess.PIPE, env={}, start_new_session=True)  # noqa: S603
-
-
-def _popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
-    return subprocess.Popen(argv, **options)  # noqa: S603 - the owner decides what runs
 
 
 def _connect(one: Host, other: Host) -> None:

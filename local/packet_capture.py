@@ -39,7 +39,7 @@ class InterfaceCapture:
     """The packets that pass a host's interface, both ways, with the kernel's own timestamps."""
 
     def __init__(self, host: Host) -> None:
-        # SOCK_DGRAM: the kernel takes the link header off. No protocol: `bind` begins the capture, on one interface.
+        # SOCK_DGRAM: the kernel takes the link header off. No protocol yet: the capture begins with `bind`.
         self._socket = host.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)

@@ -24,7 +24,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self
 
 import psutil
 
@@ -203,13 +203,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     become_network_root()
     for each in _ENDING:
         signal.signal(each, lambda *_: sys.exit(0))
+    scratch = _directory_for_a_while()
     try:
         with ExitStack() as undo:
-            _run(options, undo)
+            _run(options, undo, scratch)
     except FlowlagError as reason:
+        shutil.rmtree(scratch)
         sys.exit(f"flowlag: {reason}")
-    sys.stderr.flush()
-    os._exit(0)  # threads of MiniStack may still wait for what is gone
+    _become_the_remover_of(scratch)
 
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
@@ -225,8 +226,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(options: Namespace, undo: ExitStack) -> None:
-    scratch = _directory_for_a_while(undo)
+def _run(options: Namespace, undo: ExitStack, scratch: Path) -> None:
     logs = options.state_dir or scratch
     logs.mkdir(parents=True, exist_ok=True)
     undo.callback(_end_descendants)
@@ -268,12 +268,20 @@ def _run(options: Namespace, undo: ExitStack) -> None:
     _serve(listener, is_up, with_parent=options.with_parent)
 
 
-def _directory_for_a_while(undo: ExitStack) -> Path:
+def _directory_for_a_while() -> Path:
     """The directory of all our temporary files, MiniStack's among them."""
     directory = Path(tempfile.mkdtemp(prefix="flowlag-region-"))
-    undo.callback(shutil.rmtree, directory, ignore_errors=True)
     tempfile.tempdir = str(directory)
     return directory
+
+
+def _become_the_remover_of(directory: Path) -> NoReturn:
+    """End with the removal of `directory`, in a fresh program: threads of MiniStack would still write there."""
+    sys.stderr.flush()
+    os.execv(  # noqa: S606 - our own interpreter
+        sys.executable,
+        [sys.executable, "-c", "import shutil, sys; shutil.rmtree(sys.argv[1])", str(directory)],
+    )
 
 
 def _listen(port: int) -> socket.socket:

@@ -185,7 +185,10 @@ def demo_result(result: Mapping[str, Any]) -> Group:
             f"First delivery {result['first_delivery_s']:.1f} s after the flow log was created. "
             f"Verdict: {result['verdict']}{''.join(f'; {reason}' for reason in result['reasons'])}."
         ),
-        f"The run's Parquet is in {result['results']}: try 'flowlag analyze {result['results']}'.",
+        (
+            f"The run's Parquet is in {result['results']}: try 'flowlag analyze {result['results']} "
+            f"--burst-gap {result['burst_gap_s']:g}'."
+        ),
     ]
     if result["network"] != "namespaces":
         lines.insert(0, f"No network could be made here, so packets were handed over in memory: {result['why']}.")

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+import threading
 from base64 import b64encode
 from contextvars import ContextVar
 from dataclasses import replace
@@ -24,12 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+import duckdb
 from ministack import app
 from ministack.core import iam_evaluator, lambda_runtime
 from ministack.core.responses import AccountRegionScopedDict, error_response_json, get_account_id, get_region
 from ministack.services import athena, cloudwatch_logs, ec2, iam, lambda_svc, ssm, stepfunctions
 from ministack.services.cloudformation import provisioners
-from packaging.requirements import Requirement
 
 from local import flow_log_api, trino
 from local.boxes import ROLE_TAG, Outcome, instance_environment
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
     type Response = tuple[int, dict[str, str], bytes]
 
 PYTHON: Final = "python"
-_RUNTIME: Final = ("awslambdaric", "boto3")
-"""What AWS Lambda puts beside a Python function, each with what it needs: the runtime client and the SDK."""
+_RUNTIME: Final = (
+    "awslambdaric", "boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six",
+    "snapshot-restore-py", "urllib3",
+)  # fmt: skip
+"""What AWS Lambda puts beside a Python function: its runtime client, the SDK, and what these need."""
 
 
 def install(boxes: Mapping[str, Box], endpoint: str, state: Path) -> None:
@@ -82,6 +86,7 @@ def run_python_functions_on_their_runtime(endpoint: str, runtime: Path) -> None:
     environment = lambda_svc._provided_worker_env
     code_directory = lambda_svc._provided_runtime_code_dir
     worker_class = lambda_runtime._worker_class_for
+    await_init = lambda_runtime.ProvidedWorker._await_init
 
     def python_environment(config: Properties, code: str, port: int) -> dict[str, str]:
         if not config["Runtime"].startswith(PYTHON):
@@ -103,7 +108,7 @@ def run_python_functions_on_their_runtime(endpoint: str, runtime: Path) -> None:
         directory = str(code_directory(code_zip))
         bootstrap = Path(directory) / "bootstrap"
         if not bootstrap.exists():
-            aside = bootstrap.with_suffix(".new")
+            aside = bootstrap.with_suffix(f".{threading.get_ident()}")  # functions with the same code start at once
             # -S: no site-packages. The runtime client is found on the PYTHONPATH.
             aside.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -m awslambdaric "$_HANDLER"\n')
             aside.chmod(0o755)
@@ -113,6 +118,16 @@ def run_python_functions_on_their_runtime(endpoint: str, runtime: Path) -> None:
     def provided_worker(config: Properties) -> Any:  # noqa: ANN401 - a class of MiniStack's
         return lambda_runtime.ProvidedWorker if config["Runtime"].startswith(PYTHON) else worker_class(config)
 
+    def await_init_or_its_error(worker: Any, timeout: float | None = None) -> None:  # noqa: ANN401 - a MiniStack worker
+        try:
+            await_init(worker, timeout)
+        except RuntimeError:
+            if not isinstance(worker._init_error, dict):
+                raise
+            error = worker._init_error  # which MiniStack makes a text of
+            raise lambda_runtime.ProvidedRuntimeError(error["errorMessage"], error["errorType"]) from None
+
+    lambda_runtime.ProvidedWorker._await_init = await_init_or_its_error
     lambda_svc._provided_worker_env = python_environment
     lambda_svc._provided_runtime_code_dir = code_with_bootstrap
     lambda_svc._execute_function_warm = lambda_svc._execute_function_provided_warm
@@ -128,23 +143,13 @@ def _layer_directories(config: Properties) -> Iterator[str]:
 
 
 def _link_distributions(names: Iterable[str], directory: Path) -> None:
-    """Make a directory of links to installed distributions and all that they require."""
+    """Make a directory of links to what some distributions have installed here."""
     directory.mkdir()
-    for distribution in _closure(names):
-        for top in {file.parts[0] for file in distribution.files or () if ".." not in file.parts}:
+    for name in names:
+        distribution = metadata.distribution(name)
+        tops = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
+        for top in tops:
             (directory / top).symlink_to(Path(str(distribution.locate_file(top))))
-
-
-def _closure(names: Iterable[str]) -> list[metadata.Distribution]:
-    found: dict[str, metadata.Distribution] = {}
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name not in found:
-            found[name] = metadata.distribution(name)
-            requirements = map(Requirement, found[name].requires or ())
-            left += [each.name for each in requirements if each.marker is None or each.marker.evaluate()]
-    return list(found.values())
 
 
 def invoke_functions_with_the_role_of_the_state_machine() -> None:
@@ -268,7 +273,7 @@ def _subscription_event(
 
 # ---------------------------------------------------------------- EC2
 def validate_flow_logs() -> None:
-    """Create, describe and delete flow logs as AWS documents it; MiniStack takes anything and forgets most of it."""
+    """Create, describe and delete flow logs as AWS documents it: MiniStack takes anything, and keeps little."""
     ec2._ACTION_MAP.update(
         CreateFlowLogs=flow_log_api.create_flow_logs,
         DescribeFlowLogs=flow_log_api.describe_flow_logs,
@@ -340,17 +345,7 @@ def run_commands_in_boxes(boxes: Mapping[str, Box], endpoint: str) -> None:
     MiniStack runs AWS-RunShellScript in a container of Docker, and reports every other document as done without
     doing anything. A command never runs on the machine itself: an instance without a box is one without an agent.
     """
-    send = ssm._send_command
-
-    def box_of(instance_id: str) -> Box | None:
-        tags = {tag["Key"]: tag["Value"] for tag in ec2._tags.get(instance_id, [])}
-        return boxes.get(tags.get(ROLE_TAG, ""))
-
-    def is_managed(instance_id: str) -> bool:
-        instance = ec2._instances.get(instance_id)
-        if instance is None or instance["State"]["Name"] != "running":
-            return False
-        return box_of(instance_id) is not None and _role_of_instance(instance) is not None
+    agents, send = _Agents(boxes, endpoint), ssm._send_command
 
     def send_command(request: Properties) -> Response:
         document = _documents.get(request.get("DocumentName"))
@@ -367,41 +362,59 @@ def run_commands_in_boxes(boxes: Mapping[str, Box], endpoint: str) -> None:
         found: list[Step] = _documents[request["DocumentName"]].steps(request.get("Parameters") or {})
         return found
 
-    def run(instance_id: str, to_run: list[Step]) -> Outcome:
+    ec2.instance_is_managed = agents.is_managed
+    ec2.exec_in_instance_blocking = agents.run
+    ssm._send_command = send_command
+    ssm._shell_argv = steps  # MiniStack hands them through to `exec_in_instance_blocking`
+
+
+class _Agents:
+    """The SSM agents of the instances: what runs a command in the box behind one."""
+
+    def __init__(self, boxes: Mapping[str, Box], endpoint: str) -> None:
+        self._boxes = boxes
+        self._endpoint = endpoint
+
+    def is_managed(self, instance_id: str) -> bool:
+        """Whether the instance is running and has a box, and a role to act with."""
+        instance = ec2._instances.get(instance_id)
+        is_running = instance is not None and instance["State"]["Name"] == "running"
+        return is_running and self._box(instance_id) is not None and _role_of_instance(instance_id) is not None
+
+    def run(self, instance_id: str, steps: Iterable[Step]) -> Outcome:
+        """Run steps until one fails; what they said, together, and how the last one ended."""
         try:
-            box, role_arn = box_of(instance_id), _role_of_instance(ec2._instances[instance_id])
+            box, role_arn = self._box(instance_id), _role_of_instance(instance_id)
             if box is None or role_arn is None:
                 return Outcome(_AGENT_FAILED, "", f"{instance_id} has no agent any more")
-            return _run_steps(box, instance_environment(endpoint, get_region(), instance_id, role_arn), to_run)
-        except Exception as reason:
-            # Whatever it is: who waits for the command must see its end.
+            environment = instance_environment(self._endpoint, get_region(), instance_id, role_arn)
+            return _run_steps(box, environment, steps)
+        except Exception as reason:  # noqa: BLE001 - whatever it is: who waits for the command must see its end
             app.logger.exception("the agent of %s failed", instance_id)
             return Outcome(_AGENT_FAILED, "", f"the agent of {instance_id} failed: {reason}")
 
-    ec2.instance_is_managed = is_managed
-    ec2.exec_in_instance_blocking = run
-    ssm._send_command = send_command
-    ssm._shell_argv = steps
+    def _box(self, instance_id: str) -> Box | None:
+        tags = {tag["Key"]: tag["Value"] for tag in ec2._tags.get(instance_id, [])}
+        return self._boxes.get(tags.get(ROLE_TAG, ""))
 
 
 _AGENT_FAILED: Final = 255
 
 
-def _run_steps(box: Box, agent: Mapping[str, str], steps: Iterable[Step]) -> Outcome:
-    """Run steps until one fails: what they said, together, and how the last one ended."""
+def _run_steps(box: Box, environment: Mapping[str, str], steps: Iterable[Step]) -> Outcome:
     outcome = Outcome(0, "", "")
     for step in steps:
-        ended = box.run(step.script, {**agent, **step.environment}, step.timeout_s)
+        ended = box.run(step.script, {**environment, **step.environment}, step.timeout_s)
         outcome = Outcome(ended.exit_code, outcome.stdout + ended.stdout, outcome.stderr + ended.stderr)
         if outcome.exit_code != 0:
             break
     return outcome
 
 
-def _role_of_instance(instance: Properties) -> str | None:
+def _role_of_instance(instance_id: str) -> str | None:
     """The ARN of the role in an instance's profile."""
-    arn = (instance.get("IamInstanceProfile") or {}).get("Arn")
-    profile = iam._lookup_instance_profile(arn=arn)
+    attached = ec2._instances[instance_id].get("IamInstanceProfile") or {}
+    profile = iam._lookup_instance_profile(arn=attached.get("Arn"))
     roles = profile["Roles"] if profile else []
     return iam._roles[roles[0]]["Arn"] if roles else None
 
@@ -470,7 +483,10 @@ def _create_instance(_logical_id: str, properties: Properties, _stack: str) -> _
     address = properties.get("PrivateIpAddress")
     if address is not None:
         _check_address(address, subnet)
-    profile, _ = ec2._resolve_iam_instance_profile(iam_name=properties.get("IamInstanceProfile", ""))
+    profile_name = properties.get("IamInstanceProfile", "")
+    profile, _ = ec2._resolve_iam_instance_profile(iam_name=profile_name)
+    if profile_name and profile is None:
+        raise ValueError(f"Value ({profile_name}) for parameter iamInstanceProfile.name is invalid")
     (instance,) = ec2._launch_instances_internal(
         properties["ImageId"],
         properties["InstanceType"],
@@ -551,7 +567,7 @@ def answer_athena_in_trino() -> None:
     partitions: it reads all that lies under a table's location, which suits partition projection.
     """
     start, rewrite, run = athena._start_query_execution, athena._rewrite_data_paths, athena._run_duckdb
-    relation = athena._table_relation
+    relation, connect = athena._table_relation, duckdb.connect
 
     def start_query_execution(request: Properties) -> Response:
         parameters = request.get("ExecutionParameters")
@@ -562,9 +578,13 @@ def answer_athena_in_trino() -> None:
         answer: Response = start({**request, "QueryString": query})
         return answer
 
-    async def rewrite_data_paths(query: str, *scope: object) -> tuple[object, ...]:
-        rewritten, *rest = await rewrite(trino.to_duckdb(query), *scope)
-        return (trino.PRELUDE + rewritten, *rest)
+    async def rewrite_data_paths(query: str, *scope: object) -> object:
+        return await rewrite(trino.to_duckdb(query), *scope)
+
+    def connect_prepared(*arguments: Any) -> duckdb.DuckDBPyConnection:  # noqa: ANN401 - DuckDB's own
+        connection = connect(*arguments)
+        connection.execute(trino.PRELUDE)
+        return connection
 
     def table_relation(table: Properties, files: list[str]) -> str:
         if athena._data_format(table) != "parquet":
@@ -578,6 +598,7 @@ def answer_athena_in_trino() -> None:
         results["rows"] = [list(map(trino.athena_text, row)) for row in results["rows"]]
         return results
 
+    duckdb.connect = connect_prepared  # type: ignore[assignment]  # called by position only
     athena._start_query_execution = start_query_execution
     athena._rewrite_data_paths = rewrite_data_paths
     athena._table_relation = table_relation
@@ -604,7 +625,7 @@ def authorize_every_resource() -> None:
     """
     enforce = iam_evaluator.enforce
 
-    def enforce_all(  # noqa: PLR0913 - MiniStack's signature
+    def enforce_all(
         access_key: str,
         action: str,
         service: str,
@@ -644,9 +665,10 @@ def _to_create_flow_logs(body: str) -> list[_Authorization]:
     ]
     if "TagSpecification.1.ResourceType" in parameters:
         needed.append(("ec2:CreateTags", _ec2_arn("vpc-flow-log/*"), {"ec2:createaction": "CreateFlowLogs"}))
-    for role_arn in parameters.get("DeliverLogsPermissionArn", []):
-        needed.append(("iam:PassRole", role_arn, {"iam:passedtoservice": "vpc-flow-logs.amazonaws.com"}))
-    return needed
+    passed = {"iam:passedtoservice": "vpc-flow-logs.amazonaws.com"}
+    return needed + [
+        ("iam:PassRole", role_arn, passed) for role_arn in parameters.get("DeliverLogsPermissionArn", [])
+    ]
 
 
 def _to_delete_flow_logs(body: str) -> list[_Authorization]:

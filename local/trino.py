@@ -43,7 +43,7 @@ CREATE MACRO width_bucket
     WHEN x >= high THEN buckets + 1
     ELSE CAST(floor((x - low) * CAST(buckets AS DOUBLE) / (high - low)) AS BIGINT) + 1 END;
 """
-"""What a DuckDB connection needs before the first translated query."""
+"""What a DuckDB connection needs, in an execution of its own, before the first translated query."""
 
 
 class UntranslatableSql(FlowlagError):

@@ -75,7 +75,7 @@ def strip(library: Path) -> bool:
     """Drop the symbols that loading does not need; False where no stripper here knows the library's machine."""
     stripped = library.with_name(f"{library.name}.stripped")
     for stripper in filter(shutil.which, STRIPPERS):
-        command = [stripper, "--strip-unneeded", "-o", stripped, library]
+        command = [stripper, "--strip-unneeded", "-o", str(stripped), str(library)]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:  # noqa: S603 - names of our own
             stripped.replace(library)
             return True

@@ -194,10 +194,10 @@ def test_after_its_deletion_a_flow_log_delivers_what_had_closed_and_is_over():
 
 @settings(derandomize=True, deadline=None)
 @given(
-    times=st.lists(st.floats(0, 4_000), max_size=60).map(sorted),
-    steps=st.lists(st.floats(0.01, 900), min_size=1, max_size=30),
+    times=st.lists(st.floats(0, 700), max_size=40).map(sorted),
+    steps=st.lists(st.floats(0.01, 150), min_size=1, max_size=10),
     phase=st.integers(0, 600 * SECOND - 1),
-    preset=st.sampled_from([*PRESETS.values(), XEN.scaled(7), XEN.scaled(61)]),
+    preset=st.sampled_from([*PRESETS.values(), XEN.scaled(7)]),
     ports=st.integers(1, 5),
 )
 def test_every_packet_is_in_exactly_one_record(times, steps, phase, preset, ports):
@@ -207,7 +207,7 @@ def test_every_packet_is_in_exactly_one_record(times, steps, phase, preset, port
         for number, at in enumerate(times)
     ]
     waiting, windows, at = list(packets), [], 0.0
-    for step in [*steps, 6_000.0]:
+    for step in [*steps, 1_400.0]:
         at += step
         while waiting and waiting[0].at_ns <= NOW * 1_000 + round(at * 1e9):
             log.add(waiting.pop(0))

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from flowlag import plan, signature
+from flowlag import signature
 from flowlag.errors import InvalidRequest
-from sender import order as order_module
 from sender.__main__ import main
 
 BAD = [

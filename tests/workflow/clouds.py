@@ -20,7 +20,7 @@ REGION = "us-east-1"
 CLOUDS = ("ministack", "moto")
 
 TIME_SCALE = 0.05
-"""How much longer a Wait state takes than it says: the shortest is a twentieth of a second."""
+"""A Wait state or a pause before a retry takes this share of what it says: at least a twentieth of a second."""
 
 START_TIMEOUT_S = 60
 
@@ -32,13 +32,13 @@ class Cloud:
     name: str
     endpoint: str
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes the class as it goes
+    def client(self, service: str) -> Any:
         """A client of one of its services. May be shared by threads."""
         return _client(self.endpoint, service)
 
 
 @cache
-def _client(endpoint: str, service: str) -> Any:  # noqa: ANN401
+def _client(endpoint: str, service: str) -> Any:
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION).client(
         service, endpoint_url=endpoint, config=Config(retries={"mode": "standard"})
     )
@@ -62,6 +62,7 @@ def running(name: str, folder: Path) -> Iterator[Cloud]:
             stdout=log,
             stderr=log,
             env=environment,
+            start_new_session=True,  # Ctrl-C is for us: we end it
         ) as process,
     ):
         cloud = Cloud(name, f"http://127.0.0.1:{port}")

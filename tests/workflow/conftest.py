@@ -28,6 +28,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ):
         stack = Stack(cloud, world, folder)
         yield {scenario: pool.submit(stack.run, scenario) for scenario in scenarios}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""MiniStack as a cloud, in a process of its own: `python -m tests.workflow.ministack_cloud PORT`; it ends with its input.
+"""MiniStack as a cloud, in a process of its own, which ends with its input.
 
-It has the seams of the region that `flowlag demo` runs in, but for the instances: what they are ordered to do never
-comes here. Any number of runs may share one sender.
+    python -m tests.workflow.ministack_cloud PORT
+
+It has the seams of the region that `flowlag demo` runs in. Orders to instances never come here.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ def main() -> None:
         from local import flow_log_api, seams  # noqa: PLC0415
 
         seams.install({}, f"http://{LOOPBACK}:{port}", Path(state))
-        flow_log_api.MOST_PER_RESOURCE = 1_000
+        flow_log_api.MOST_PER_RESOURCE = 1_000  # all runs share one sender
         config = Config()
         config.bind = [f"{LOOPBACK}:{port}"]
         asyncio.run(serve(app, config, shutdown_trigger=until_input_ends))

@@ -1,4 +1,6 @@
-"""moto as a cloud, in a process of its own: `python -m tests.workflow.moto_cloud PORT`; it ends with its input.
+"""moto as a cloud, in a process of its own, which ends with its input.
+
+    python -m tests.workflow.moto_cloud PORT
 
 Its Step Functions is an interpreter of the states language that was not written for us, its CreateFlowLogs
 validates. What it lacks comes here: it runs functions in Docker only, and its waits are as long as they say.
@@ -144,7 +146,7 @@ class Functions:
         return answer, is_error, ""
 
     def _start(self, function: LambdaFunction) -> Environment:
-        code = self._folder / function.function_name
+        code = self._folder / function.code_sha_256.replace("/", "-")
         if not code.exists():
             with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
                 archive.extractall(code)
@@ -189,11 +191,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         functions = Functions(Path(folder))
         LambdaFunction._invoke_lambda = lambda function, event=None: functions.invoke(function, event)
-        server = ThreadedMotoServer(LOOPBACK, port, verbose=False)
-        server.start()
+        ThreadedMotoServer(LOOPBACK, port, verbose=False).start()
         sys.stdin.read()
-        server.stop()
         functions.close()
+    os._exit(0)  # nobody is left to be served
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def function_of(task: State) -> str:
     return substitutions()[name]["Fn::GetAtt"].removesuffix(".Arn")
 
 
-def resolved(value: Any, known: dict[str, str]) -> str:  # noqa: ANN401 - any value of a template
+def resolved(value: Any, known: dict[str, str]) -> str:
     """A template's value as text, given what is known by name: `Ref` and `GetAtt` names, pseudo parameters."""
     match value:
         case {"Ref": name} | {"Fn::GetAtt": name}:

@@ -1,7 +1,7 @@
 """Our stack on a cloud: what the template says of functions and state machine, made by plain API calls.
 
-The template as a whole is deployed elsewhere. Here the state machine is deployed once a run, so that something can go
-wrong in one state of one run: that state then calls a stand-in for its function. Nothing else is ever changed.
+The template as a whole is deployed elsewhere. Here the state machine is deployed once a run, so that something can
+go wrong in one state of it: that state then calls a stand-in for its function. Nothing else is ever changed.
 """
 
 import io
@@ -17,17 +17,18 @@ import pyarrow.parquet as pq
 
 from tests.workflow import sources
 from tests.workflow.clouds import REGION, Cloud
-from tests.workflow.world import RUN_TAG, Traffic, World
+from tests.workflow.world import RunInTheWorld, Traffic, World
 
 NAME = "flowlag-test"
 BUCKET = "flowlag-test-results"
+RUN_TAG = "flowlag:run-id"
 END_TIMEOUT_S = 120
 
 REQUEST = {"rate": 10, "traffic_s": 1, "drain_s": 1, "poll_interval_s": 5, "first_delivery_timeout_s": 120}
 """A run that waits for its first delivery as long as a busy machine may need, and otherwise hurries."""
 
 LAYERS = {"AwsLayer": "aws.zip", "ArrowLayer": "arrow.zip"}
-"""This machine's layers, of which only what others wrote is used: our own code goes in with the functions, as it is."""
+"""This machine's layers, for what others wrote: our own packages, as they are now, go in with the functions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,8 +158,7 @@ class Stack:
     # ------------------------------------------------------------ runs
     def run(self, scenario: Scenario) -> "Run":
         """Make a run and wait for its end."""
-        if scenario.is_silent:
-            self.world.silent.add(scenario.run_id)
+        self.world.runs[scenario.run_id] = RunInTheWorld(scenario.is_silent)
         client = self.cloud.client("stepfunctions")
         execution = client.start_execution(
             stateMachineArn=self._make_machine(scenario),

@@ -1,7 +1,7 @@
-"""Deployed beside the functions: what a state calls in place of its own function, for a run in which that goes wrong.
+"""Deployed beside the functions: what a state calls in place of its own, for a run in which that goes wrong.
 
-`FUNCTION` is the module that it stands in for. A crash happens once, as crashes do, so that a state which is retried
-finds its function healed; the file `ALREADY_CRASHED` remembers.
+`FUNCTION` is the module that it stands in for. A crash happens once, as crashes do, so that a state which tries
+again finds its function healed; the file `ALREADY_CRASHED` remembers.
 """
 
 import os

@@ -63,27 +63,30 @@ def test_names_are_unique_inside_and_outside_of_a_map():
     assert len(STATES) == sum(len(scope["States"]) for scope in sources.scopes(MACHINE))
 
 
-@pytest.mark.parametrize("scope", sources.scopes(MACHINE)[:1])
-def test_every_step_that_can_fail_leads_to_cleanup(scope):
-    can_fail = {name: state for name, state in scope["States"].items() if state["Type"] in {"Task", "Map"}}
-    for name, state in can_fail.items():
-        assert [each["ErrorEquals"] for each in state["Catch"]] == [["States.ALL"]], name
-        assert all(each["Next"] not in sources.happy_path(MACHINE) for each in state["Catch"]), name
-
-
-def test_inside_a_map_nothing_is_caught():
-    for scope in sources.scopes(MACHINE)[1:]:
-        assert all("Catch" not in state for state in scope["States"].values())
-
-
-def test_cleanup_ends_in_failure():
-    ends = {
-        name
-        for name in STATES.keys() - sources.happy_path(MACHINE)
-        if STATES[name]["Type"] in {"Succeed", "Fail"} and name in MACHINE["States"]
-    }
-    assert ends == {"RunFailed"}
+def test_every_failure_leads_to_cleanup_and_past_it_to_a_failed_execution():
+    happy = sources.happy_path(MACHINE)
+    for name, state in MACHINE["States"].items():
+        if state["Type"] in {"Task", "Map"}:
+            (catch,) = state["Catch"]
+            assert catch["ErrorEquals"] == ["States.ALL"], name
+            assert catch["Next"] not in happy, name
+    after_failure = MACHINE["States"].keys() - happy
+    assert [name for name in after_failure if "Next" not in STATES[name]] == ["RunFailed"]
     assert STATES["RunFailed"]["Type"] == "Fail"
+
+
+def test_inside_a_map_every_failure_is_the_map_s():
+    for scope in sources.scopes(MACHINE)[1:]:
+        assert [name for name, state in scope["States"].items() if "Catch" in state] == []
+
+
+def test_every_task_is_tried_again_when_lambda_itself_fails_and_cleanup_whatever_fails():
+    happy = sources.happy_path(MACHINE)
+    lambda_itself = {"ServiceException", "AWSLambdaException", "SdkClientException", "TooManyRequestsException"}
+    for name, task in TASKS.items():
+        (retry,) = task["Retry"]
+        expected = {f"Lambda.{error}" for error in lambda_itself} if name in happy else {"States.ALL"}
+        assert set(retry["ErrorEquals"]) == expected, name
 
 
 def test_only_states_that_every_cloud_runs():

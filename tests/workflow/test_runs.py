@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.workflow.stack import Run, Scenario
-from tests.workflow.world import GARBAGE, Traffic
+from tests.workflow.world import BEFORE_FLOW_LOG, GARBAGE, N_PROBES
 
 pytestmark = pytest.mark.slow
 
@@ -52,10 +52,10 @@ def test_a_good_run_is_complete_and_accounts_for_every_tick(run):
     for arm in summary["arms"]:
         counts = arm["counts"]
         assert counts == {
-            "ledger_ticks": Traffic.N_PROBES - len(Traffic.BEFORE_FLOW_LOG),
+            "ledger_ticks": N_PROBES - len(BEFORE_FLOW_LOG),
             "observed": len(run.traffic.observed),
             "missing": {"lost_on_wire": 1, "not_recorded": 1},
-            "before_first_record": len(Traffic.BEFORE_FLOW_LOG),
+            "before_first_record": len(BEFORE_FLOW_LOG),
             "duplicates": 1,
             "not_in_ledger": 0,
             "foreign": 1,
@@ -114,9 +114,10 @@ def test_the_first_delivery_is_timed_by_the_log_group(run, arm):
     first_us = run.events(arm)[0]["ingestionTime"] * 1_000
     assert micros(row["first_record_at"]) == micros(row["first_probe_at"]) == first_us
     assert row["t0_before_call"] <= row["t0_after_call"]
+    assert micros(row["last_miss_at"]) < first_us + 1_000
     assert first_us <= micros(row["first_hit_at"])
+    assert row["polls"] >= 2
     assert row["first_delivery_s"] == pytest.approx((first_us - micros(row["t0_before_call"])) / 1e6)
-    assert row["polls"] >= 1
 
 
 @the_run_of(GOOD)
@@ -174,17 +175,16 @@ def test_a_run_without_delivery_is_kept_as_void(run):
         "cloudwatch-600: no first delivery before the deadline",
     ]
     (arm,) = row["arms"]
-    assert (arm["ledger_ticks"], arm["observed"]) == (Traffic.N_PROBES, 0)
-    assert (arm["not_recorded"], arm["lost_on_wire"]) == (Traffic.N_PROBES - 1, 1)
+    assert (arm["ledger_ticks"], arm["observed"]) == (N_PROBES, 0)
+    assert (arm["not_recorded"], arm["lost_on_wire"]) == (N_PROBES - 1, 1)
 
 
 @the_run_of(SILENT)
 def test_a_first_delivery_that_never_came_is_censored(run):
     (row,) = run.rows("first_deliveries", "cloudwatch-600")
     assert row["first_record_at"] is row["first_probe_at"] is row["first_hit_at"] is row["first_delivery_s"] is None
-    waited_s = (row["last_miss_at"] - row["t0_before_call"]).total_seconds()
-    assert waited_s > 1
-    assert row["polls"] >= 2
+    assert row["last_miss_at"] > row["t0_after_call"]
+    assert row["polls"] >= 1
 
 
 # ---------------------------------------------------------------- no flow log

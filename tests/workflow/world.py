@@ -1,15 +1,14 @@
-"""The world around the functions: Systems Manager, the two instances that it orders about, the flow-log service.
+"""The world around the functions: Systems Manager, the instances that it orders about, the flow-log service.
 
-A double, small and the same on every cloud. Functions reach its Systems Manager by an endpoint of its own; records
-go into the cloud's own CloudWatch Logs. Nothing is random: what it does to each probe stands in `Traffic`, and a test
-compares what the run says with that.
+A double, the same for every cloud. The functions reach its Systems Manager by an endpoint of its own; its flow
+records go into the cloud's CloudWatch Logs. Nothing is left to chance: what becomes of each probe stands in
+`Traffic`, and a test compares what a run says with that.
 """
 
 import json
 import re
 import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,52 +17,43 @@ from typing import Any, Self
 from urllib.parse import parse_qs
 from uuid import uuid4
 
+from local.documents import Document, InvalidParameters
 from tests.workflow.clouds import Cloud
 from tests.workflow.sources import resources
 
-RUN_TAG = "flowlag:run-id"
 PORTS = 65_536
 PATIENCE_S = 60
+GARBAGE = "this is not a flow record"
 
-REFUSED = """<CreateFlowLogsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
-<requestId>9f0d1a6e</requestId><flowLogIdSet/><unsuccessful><item><error><code>400</code>
-<message>Access Denied for LogDestination</message></error><resourceId>{interface}</resourceId></item></unsuccessful>
-</CreateFlowLogsResponse>"""
-"""What EC2 answers, with HTTP 200, when it will not create a flow log."""
+type FlowLog = dict[str, Any]
+type Order = dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a sender that was ordered to send has sent, and what becomes of it: by a probe's place in the run.
+    """What a sender that was ordered to send has sent, and what becomes of each probe, by its place in the run.
 
-    All of it is two seconds old when the order is given, so that no test waits for it.
+    All probes are past when the order is given, so that no test waits for one.
     """
 
-    order: dict[str, str]
+    order: Order
     ordered_ns: int
-
-    N_PROBES = 20
-    BEFORE_FLOW_LOG = range(3)
-    LOST_ON_WIRE = 9
-    NOT_RECORDED = 14
-    FIRST_BURST = range(3, 10)
-    SECOND_BURST = range(10, 20)
-    DELIVERED_TWICE = 5
 
     @property
     def rate(self) -> int:
+        """Probes a second."""
         return int(self.order["Rate"])
 
     @property
     def ticks(self) -> range:
-        """The ticks. None has source port 0, which is not sent."""
-        first = self.ordered_ns * self.rate // 1_000_000_000 - self.N_PROBES
-        if -first % PORTS < self.N_PROBES:
-            first -= self.N_PROBES
-        return range(first, first + self.N_PROBES)
+        """The ticks, up to the order. None has source port 0, which is not sent."""
+        first = self.ordered_ns * self.rate // 1_000_000_000 - N_PROBES
+        if -first % PORTS < N_PROBES:
+            first -= N_PROBES
+        return range(first, first + N_PROBES)
 
     def sent_ns(self, tick: int) -> int:
-        """When a probe left: at most 600 µs after it was due."""
+        """When a probe left: up to 600 µs after it was due."""
         return -(-tick * 1_000_000_000 // self.rate) + tick % 7 * 100_000
 
     def seen_ns(self, tick: int) -> int:
@@ -71,53 +61,55 @@ class Traffic:
         return self.sent_ns(tick) + 350_000
 
     def recorded(self, burst: range) -> list[int]:
-        """The ticks of a burst of deliveries."""
-        ticks = self.ticks
-        return [ticks[place] for place in burst if place not in (self.LOST_ON_WIRE, self.NOT_RECORDED)]
+        """The ticks that a burst of deliveries reports."""
+        return [self.ticks[place] for place in burst if place not in (LOST_ON_WIRE, NOT_RECORDED)]
 
     @property
     def observed(self) -> list[int]:
         """The ticks that a good run observes."""
-        return self.recorded(self.FIRST_BURST) + self.recorded(self.SECOND_BURST)
+        return self.recorded(FIRST_BURST) + self.recorded(SECOND_BURST)
 
     @property
     def ledger(self) -> str:
-        """What the sender uploads in the end."""
+        """What the sender uploads when it is stopped."""
         lines = (f"{tick},{tick % PORTS},{self.sent_ns(tick)},sent" for tick in self.ticks)
         return "\n".join(["tick,srcport,sent_ns,outcome", *lines, "end", ""])
 
     @property
     def capture(self) -> str:
-        """What the target uploads in the end."""
-        seen = [tick for place, tick in enumerate(self.ticks) if place != self.LOST_ON_WIRE]
+        """What the target uploads when it is stopped."""
+        seen = [tick for place, tick in enumerate(self.ticks) if place != LOST_ON_WIRE]
         return "\n".join(["srcport,seen_ns", *(f"{tick % PORTS},{self.seen_ns(tick)}" for tick in seen), ""])
 
 
-@dataclass
-class RunInTheWorld:
-    """What the world knows of one run."""
+N_PROBES = 20
+BEFORE_FLOW_LOG = range(3)
+LOST_ON_WIRE = 9
+NOT_RECORDED = 14
+FIRST_BURST = range(3, 10)
+SECOND_BURST = range(10, 20)
+DELIVERED_TWICE = 5
 
+
+@dataclass(slots=True)
+class RunInTheWorld:
+    """A run, as the world sees it. `is_silent`: nothing is ever delivered to its log groups."""
+
+    is_silent: bool
     orders: list[str] = field(default_factory=list)
     traffic: Traffic | None = None
     is_stopped: bool = False
-    delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flow_logs: dict[str, FlowLog] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-GARBAGE = "this is not a flow record"
-
-
 class World:
-    """Plays the world for one cloud, between `__enter__` and `__exit__`.
-
-    `silent` holds the runs for whose flow logs it never delivers anything.
-    """
+    """The world of one cloud, for as long as it is entered. `runs` holds the runs that it is ready for, by id."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self.runs: dict[str, RunInTheWorld] = defaultdict(RunInTheWorld)
-        self.silent: set[str] = set()
+        self.runs: dict[str, RunInTheWorld] = {}
         self._ec2, self._logs, self._s3 = cloud.client("ec2"), cloud.client("logs"), cloud.client("s3")
-        self._closing = threading.Event()
+        self._ending = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Endpoint, self))
         self._threads = [
             threading.Thread(target=self._server.serve_forever),
@@ -126,7 +118,7 @@ class World:
 
     @property
     def endpoint(self) -> str:
-        """Where Systems Manager answers; and an EC2 that refuses every flow log."""
+        """URL of Systems Manager, and of an EC2 that refuses every flow log."""
         return "http://{}:{}".format(*self._server.server_address)
 
     def __enter__(self) -> Self:
@@ -137,15 +129,15 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
+        self._ending.set()
         self._server.shutdown()
-        self._server.server_close()
         for thread in self._threads:
             thread.join()
+        self._server.server_close()
 
     # ------------------------------------------------------------ the instances
-    def carry_out(self, order: dict[str, str]) -> None:
-        """Do what an instance is ordered to."""
+    def carry_out(self, order: Order) -> None:
+        """Do as an instance is ordered. Stopping what does not run is harmless."""
         run = self.runs[order["RunId"]]
         with run.lock:
             run.orders.append(order["Action"])
@@ -154,108 +146,123 @@ class World:
                     run.traffic = Traffic(order, time.time_ns())
                 case "stop-sending" if run.traffic and not run.is_stopped:
                     run.is_stopped = True
-                    for flow_log in run.delivered.values():
-                        self._deliver(flow_log, run.traffic, Traffic.SECOND_BURST)
+                    for flow_log in run.flow_logs.values():
+                        self._put(flow_log, second_burst(flow_log, run.traffic))
+                    self._await_decoder(order, deliveries=2 * len(run.flow_logs))
                     self._upload(order, "ledger.csv", run.traffic.ledger)
-                    self._await_landing(order, 2 * len(run.delivered))
                 case "stop-capture" if run.traffic:
                     self._upload(order, "capture.csv", run.traffic.capture)
 
-    def _upload(self, order: dict[str, str], name: str, text: str) -> None:
+    def _upload(self, order: Order, name: str, text: str) -> None:
         self._s3.put_object(Bucket=order["Bucket"], Key=f"control/{order['RunId']}/{name}", Body=text.encode())
 
-    def _await_landing(self, order: dict[str, str], objects: int) -> None:
-        """Wait for the decoder: a drain that is scaled down leaves it no time."""
+    def _await_decoder(self, order: Order, deliveries: int) -> None:
+        """Wait until the decoder has landed the deliveries: the drain, scaled down, leaves it no time."""
         deadline = time.monotonic() + PATIENCE_S
         prefix = f"landing/{order['RunId']}/"
-        while self._s3.list_objects_v2(Bucket=order["Bucket"], Prefix=prefix)["KeyCount"] < objects:
-            if self._closing.wait(0.05) or time.monotonic() > deadline:
+        while self._s3.list_objects_v2(Bucket=order["Bucket"], Prefix=prefix)["KeyCount"] < deliveries:
+            if self._ending.wait(0.05) or time.monotonic() > deadline:
                 return
 
     # ------------------------------------------------------------ the flow-log service
     def _deliver_first_bursts(self) -> None:
-        while not self._closing.wait(0.1):
+        while not self._ending.wait(0.1):
             for flow_log in self._ec2.describe_flow_logs()["FlowLogs"]:
-                run_id = next(tag["Value"] for tag in flow_log["Tags"] if tag["Key"] == RUN_TAG)
-                if run_id in self.silent:
-                    continue
+                _, run_id, arm = flow_log["LogGroupName"].rsplit("/", 2)
                 run = self.runs[run_id]
                 with run.lock:
-                    if run.traffic and not run.is_stopped and flow_log["FlowLogId"] not in run.delivered:
-                        run.delivered[flow_log["FlowLogId"]] = flow_log
-                        self._deliver(flow_log, run.traffic, Traffic.FIRST_BURST)
+                    if self._is_due(flow_log, run, look=f"control/{run_id}/{arm}.first_delivery.json"):
+                        run.flow_logs[flow_log["FlowLogId"]] = flow_log
+                        self._logs.create_log_stream(**stream_of(flow_log))
+                        self._put(flow_log, first_burst(flow_log, run.traffic))
 
-    def _deliver(self, flow_log: dict[str, Any], traffic: Traffic, burst: range) -> None:
-        record = partial(self._record, flow_log, traffic)
-        lines = [record(tick) for tick in traffic.recorded(burst)]
-        if burst is Traffic.FIRST_BURST:
-            stream = {"logGroupName": flow_log["LogGroupName"], "logStreamName": f"{flow_log['ResourceId']}-all"}
-            self._logs.create_log_stream(**stream)
-        else:
-            lines += [
-                record(traffic.ticks[Traffic.DELIVERED_TWICE]),
-                record(traffic.ticks[0], dstport="443"),
-                record(traffic.ticks[0], **dict.fromkeys(("srcport", "dstport", "bytes"), "-"), status="NODATA"),
-                GARBAGE,
-            ]
-        stream = {"logGroupName": flow_log["LogGroupName"], "logStreamName": f"{flow_log['ResourceId']}-all"}
-        now = time.time_ns() // 1_000_000
-        self._logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": line} for line in lines])
+    def _is_due(self, flow_log: FlowLog, run: RunInTheWorld, look: str) -> bool:
+        """A flow log delivers once a `look` has been written down, so that every run looks in vain at first."""
+        if not run.traffic or run.is_silent or run.is_stopped or flow_log["FlowLogId"] in run.flow_logs:
+            return False
+        return self._s3.list_objects_v2(Bucket=run.traffic.order["Bucket"], Prefix=look)["KeyCount"] > 0
 
-    def _record(
-        self, flow_log: dict[str, Any], traffic: Traffic, tick: int, status: str = "OK", **other: str
-    ) -> str:
-        order = traffic.order
-        start = traffic.sent_ns(tick) // 1_000_000_000
-        fields = {
-            "version": 5,
-            "account-id": "123456789012",
-            "interface-id": flow_log["ResourceId"],
-            "srcaddr": order["SourceAddress"],
-            "dstaddr": order["TargetAddress"],
-            "srcport": tick % PORTS,
-            "dstport": order["TargetPort"],
-            "protocol": 6,
-            "packets": 1,
-            "bytes": int(order["PayloadBytes"]) + 40,
-            "start": start,
-            "end": start + 1,
-            "action": "ACCEPT",
-            "tcp-flags": 2,
-            "log-status": status,
-            **other,
-        }
-        return re.sub(r"\$\{([a-z-]+)\}", lambda name: str(fields.get(name[1], "-")), flow_log["LogFormat"])
+    def _put(self, flow_log: FlowLog, records: list[tuple[int, str]]) -> None:
+        events = [{"timestamp": start * 1_000, "message": record} for start, record in sorted(records)]
+        self._logs.put_log_events(**stream_of(flow_log), logEvents=events)
 
 
-# ---------------------------------------------------------------- Systems Manager
+# ---------------------------------------------------------------- flow records, each with its `start`
+def first_burst(flow_log: FlowLog, traffic: Traffic) -> list[tuple[int, str]]:
+    """Probes."""
+    return [record(flow_log, traffic, tick) for tick in traffic.recorded(FIRST_BURST)]
+
+
+def second_burst(flow_log: FlowLog, traffic: Traffic) -> list[tuple[int, str]]:
+    """Probes, one of them again, and one each of everything else that a flow log may hold."""
+    ticks = [*traffic.recorded(SECOND_BURST), traffic.ticks[DELIVERED_TWICE]]
+    last = traffic.ticks[-1]
+    nodata = dict.fromkeys(("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes"), "-")
+    return [
+        *(record(flow_log, traffic, tick) for tick in ticks),
+        record(flow_log, traffic, last, dstport="443"),
+        record(flow_log, traffic, last, **nodata, **{"log-status": "NODATA"}),
+        (traffic.sent_ns(last) // 1_000_000_000, GARBAGE),
+    ]
+
+
+def record(flow_log: FlowLog, traffic: Traffic, tick: int, **other: str) -> tuple[int, str]:
+    """A probe's record, in the format that the flow log asks for; `other` fields than a probe's, if given."""
+    start = traffic.sent_ns(tick) // 1_000_000_000
+    fields = {
+        "version": 5,
+        "account-id": "123456789012",
+        "interface-id": flow_log["ResourceId"],
+        "srcaddr": traffic.order["SourceAddress"],
+        "dstaddr": traffic.order["TargetAddress"],
+        "srcport": tick % PORTS,
+        "dstport": traffic.order["TargetPort"],
+        "protocol": 6,
+        "packets": 1,
+        "bytes": int(traffic.order["PayloadBytes"]) + 40,
+        "start": start,
+        "end": start + 1,
+        "action": "ACCEPT",
+        "tcp-flags": 2,
+        "log-status": "OK",
+        **other,
+    }
+    return start, re.sub(r"\$\{([a-z-]+)\}", lambda name: str(fields.get(name[1], "-")), flow_log["LogFormat"])
+
+
+def stream_of(flow_log: FlowLog) -> dict[str, str]:
+    """Where a flow log's records go."""
+    return {"logGroupName": flow_log["LogGroupName"], "logStreamName": f"{flow_log['ResourceId']}-all"}
+
+
+# ---------------------------------------------------------------- the endpoint
 class Endpoint(BaseHTTPRequestHandler):
-    """Systems Manager's two calls; and CreateFlowLogs, refused."""
+    """Systems Manager, as far as the functions call it; and EC2's CreateFlowLogs, refused."""
 
-    def __init__(self, world: World, *args: Any) -> None:  # noqa: ANN401 - what a server hands over
+    def __init__(self, world: World, *connection: Any) -> None:
         self._world = world
-        super().__init__(*args)
+        super().__init__(*connection)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         match self.headers.get("X-Amz-Target"):
             case "AmazonSSM.SendCommand":
-                self._send_command(**json.loads(body))
+                self._send_command(json.loads(body)["Parameters"])
             case "AmazonSSM.GetCommandInvocation":
-                done = {"Status": "Success", "StatusDetails": "Success", "StandardOutputContent": "done\n"}
+                done = {"Status": "Success", "StatusDetails": "Success", "StandardOutputContent": "{}\n"}
                 self._answer(200, json.dumps(done))
             case None:
                 (interface,) = parse_qs(body)["ResourceId.1"]
                 self._answer(200, REFUSED.format(interface=interface))
 
-    def _send_command(self, Parameters: dict[str, list[str]], **_: Any) -> None:  # noqa: ANN401, N803 - AWS's names
-        order = {name: value for name, (value,) in Parameters.items()}
+    def _send_command(self, parameters: dict[str, list[str]]) -> None:
+        (document,) = resources("AWS::SSM::Document").values()
         try:
-            check(order)
-        except ValueError as reason:
+            Document.of_content(document["Content"]).steps(parameters)
+        except InvalidParameters as reason:
             self._answer(400, json.dumps({"__type": "InvalidParameters", "message": str(reason)}))
         else:
-            self._world.carry_out(order)
+            self._world.carry_out({name: value for name, (value,) in parameters.items()})
             self._answer(200, json.dumps({"Command": {"CommandId": str(uuid4())}}))
 
     def _answer(self, status: int, body: str) -> None:
@@ -268,18 +275,10 @@ class Endpoint(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def check(order: dict[str, str]) -> None:
-    """Refuse what Systems Manager would: parameters that the template's document does not have or not allow."""
-    (document,) = resources("AWS::SSM::Document").values()
-    parameters = document["Content"]["parameters"]
-    if order.keys() != parameters.keys():
-        raise ValueError(f"the document takes {', '.join(parameters)}, not {', '.join(order)}")
-    for name, value in order.items():
-        allowed = parameters[name]
-        fits = (
-            value in allowed["allowedValues"]
-            if "allowedValues" in allowed
-            else re.search(allowed["allowedPattern"], value)
-        )
-        if not fits:
-            raise ValueError(f"the document does not allow {name} to be '{value}'")
+REFUSED = (
+    '<CreateFlowLogsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+    "<requestId>9f0d1a6e</requestId><flowLogIdSet/><unsuccessful><item><error><code>400</code>"
+    "<message>Access Denied for LogDestination</message></error><resourceId>{interface}</resourceId></item>"
+    "</unsuccessful></CreateFlowLogsResponse>"
+)
+"""What EC2 answers, with HTTP 200, when it does not create a flow log."""

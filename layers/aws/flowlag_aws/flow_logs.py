@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from flowlag.errors import FlowlagError
@@ -74,7 +75,8 @@ def create_flow_log(plan: RunPlan, arm: Arm, *, log_group: str, role_arn: str, o
     client = clients.ec2()
     before = now()
     answer = client.create_flow_logs(
-        ClientToken=f"{plan.run_id}.{arm.name}",  # a retried step gets the same flow log, not a second one
+        # A retried step gets the same flow log, not a second one. Hashed: a token has 64 characters at most.
+        ClientToken=sha256(f"{plan.run_id}.{arm.name}".encode()).hexdigest(),
         ResourceType="NetworkInterface",
         ResourceIds=[plan.interface_id],
         TrafficType="ALL",

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from flowlag import tables
+from flowlag.landing import digest
 from flowlag.observation import seconds_between
 from flowlag.stamp import due_at
 from flowlag.summary import DelayColumns
@@ -30,10 +31,10 @@ class Rows:
         self.store = store
 
     def put_landing(self, landed: Landed) -> None:
-        """Write what one delivery showed."""
+        """Write what one delivery showed, unless the same delivery was here before: its first receipt counts."""
         first = landed.observations[0]
         key = landing_key(first.run_id, first.arm, landed.digest)
-        self.store.put(key, _observations(landed.observations))
+        self.store.put_new(key, _observations(landed.observations))
 
     def received(self, run_id: str, arm: str) -> dict[str, Micros]:
         """When our Lambda first got each event of an arm."""
@@ -113,30 +114,36 @@ class Rows:
         self._put("runs", plan, plan.run_id, parquet.encode_rows(tables.RUNS, [row]))
 
     def put_quarantine(
-        self,
-        name: str,
-        unparsable: Sequence[Unparsable],
-        received_at: Micros,
-        *,
-        plan: RunPlan | None = None,
-        arm: str | None = None,
+        self, plan: RunPlan, arm: str, name: str, unparsable: Sequence[Unparsable], received_at: Micros | None
     ) -> None:
-        """Write what could not be read, whole, with the reasons. `name` tells the object from others."""
+        """Write records of an arm that could not be read, whole, with the reasons.
+
+        Args:
+            plan: the run.
+            arm: the arm.
+            name: tells the object from others of the run.
+            unparsable: the records.
+            received_at: when our Lambda got them, if it was from there that they came.
+        """
         rows = [
             {
-                "run_id": plan and plan.run_id,
+                "run_id": plan.run_id,
                 "arm": arm,
-                "source": plan and plan.source,
+                "source": plan.source,
                 "received_at": received_at,
-                "event_id": each.event_id or None,
+                "event_id": each.event_id,
                 "reason": each.reason,
                 "raw": each.message,
             }
             for each in unparsable
         ]
-        region = plan.region if plan else clients.s3().meta.region_name
-        key = tables.object_key("quarantine", region, plan.planned_at if plan else received_at, name)
-        self.store.put(key, parquet.encode_rows(tables.QUARANTINE, rows))
+        self._put("quarantine", plan, name, parquet.encode_rows(tables.QUARANTINE, rows))
+
+    def put_unopened(self, event: str, reason: str, received_at: Micros) -> None:
+        """Write an event that nobody can open, whole, with the reason. It belongs to no run."""
+        row = dict.fromkeys(tables.QUARANTINE) | {"received_at": received_at, "reason": reason, "raw": event}
+        key = tables.object_key("quarantine", clients.s3().meta.region_name, received_at, digest([event]))
+        self.store.put(key, parquet.encode_rows(tables.QUARANTINE, [row]))
 
     def _put(self, table: str, plan: RunPlan, name: str, data: bytes) -> None:
         self.store.put(tables.object_key(table, plan.region, plan.planned_at, name), data)

@@ -36,6 +36,15 @@ class Store:
         clients.s3().put_object(Bucket=self.bucket, Key=key, Body=data)
         return key
 
+    def put_new(self, key: str, data: bytes) -> str:
+        """Write an object unless its key is taken, and return the key. What was written first stays."""
+        try:
+            clients.s3().put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+        return key
+
     def find(self, key: str) -> bytes | None:
         """An object's bytes; None if it does not exist."""
         try:

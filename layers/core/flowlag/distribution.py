@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
@@ -29,15 +29,16 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Collection[float]) -> Distribution | None:
-        """The distribution of `values`; None where there are none. `inclusive` quantiles are type 7."""
+        """The distribution of `values`; None where there are none. `inclusive` quantiles are type 7.
+
+        To the microsecond, which is what instants resolve: among equal values an interpolated percentile may
+        otherwise end up above the maximum, by the last bit of a float.
+        """
         if not values:
             return None
         cuts = quantiles(values, n=100, method="inclusive")
-        return cls(min(values), cuts[49], cuts[89], cuts[94], cuts[98], max(values))
-
-    def rounded(self) -> dict[str, float]:
-        """By name, to the microsecond, which is what instants resolve."""
-        return {name: round(value, 6) for name, value in asdict(self).items()}
+        found = (min(values), cuts[49], cuts[89], cuts[94], cuts[98], max(values))
+        return cls(*(round(value, 6) for value in found))
 
 
 def bursts(ingested: Collection[Micros], gap_s: float = BURST_GAP_S) -> list[list[Micros]]:

@@ -1,0 +1,131 @@
+"""What is in `events/`, in readable form: `python -m tests.functions.events` writes it."""
+
+import json
+from collections.abc import Mapping
+
+from tests.functions.run import (
+    ACCOUNT,
+    ARM,
+    LOG_GROUP,
+    NOON,
+    PLAN,
+    REGION,
+    STACK,
+    WITHOUT_TRAFFIC,
+    Json,
+    delivery,
+    event_id,
+    flow_line,
+    instant,
+    pack,
+)
+from tests.functions.stack import ROOT
+
+CREATION: Json = {
+    "flow_log_id": "fl-0123456789abcdef0",
+    "log_group": LOG_GROUP,
+    "t0_before_call": instant(NOON) + 250_000,
+    "t0_after_call": instant(NOON) + 900_000,
+    "t0_service": instant(NOON),
+}
+
+PROBES = {event_id(number): flow_line(NOON + number) for number in range(2)}
+MESSAGES: Mapping[str, str] = PROBES | {
+    # The target listened: the sender's kernel answered its SYN-ACK by a reset on the same 5-tuple.
+    event_id(2): flow_line(NOON + 2, packets=2, bytes=80 + PLAN.payload_bytes, tcp_flags=6),
+    # The target's own answer to a probe: the other direction.
+    event_id(3): flow_line(
+        NOON,
+        srcaddr=PLAN.target_address,
+        dstaddr=PLAN.sender_address,
+        srcport=PLAN.target_port,
+        dstport=NOON % 65_536,
+        bytes=40,
+        tcp_flags=4,
+        flow_direction="ingress",
+    ),
+    # The SSM agent's.
+    event_id(4): flow_line(NOON, dstaddr="203.0.113.7", srcport=49_152, dstport=443, packets=12, bytes=5_200),
+    # Another run's probe: its payload is longer.
+    event_id(5): flow_line(NOON + 5, bytes=41 + PLAN.payload_bytes),
+    event_id(6): flow_line(NOON, log_status="NODATA", **WITHOUT_TRAFFIC),
+    event_id(7): flow_line(NOON, log_status="SKIPDATA", **WITHOUT_TRAFFIC),
+    event_id(8): "version account-id interface-id",
+}
+
+CONTROL: Json = {
+    "messageType": "CONTROL_MESSAGE",
+    "owner": "CloudwatchLogs",
+    "logGroup": "",
+    "logStream": "",
+    "subscriptionFilters": [],
+    "logEvents": [
+        {
+            "id": "",
+            "timestamp": NOON * 1_000,
+            "message": "CWL CONTROL MESSAGE: Checking health of destination Lambda function.",
+        }
+    ],
+}
+
+RECONCILED: Json = {
+    "ledger_closed": True,
+    "arms": [
+        {
+            "arm": ARM,
+            "first_delivery": "delivered",
+            "first_delivery_s": 417.25,
+            "counts": {
+                "ledger_ticks": 60,
+                "observed": 58,
+                "missing": {"lost_on_wire": 1, "not_recorded": 1},
+                "before_first_record": 2,
+                "duplicates": 0,
+                "not_in_ledger": 0,
+                "foreign": 3,
+                "nodata": 1,
+                "skipdata": 1,
+                "unparsable": 1,
+            },
+            "observations": f"observations/region={REGION}/dt=2026-11-23/{PLAN.run_id}.{ARM}.parquet",
+        }
+    ],
+}
+
+OF_THE_RUN: Json = {"run_id": PLAN.run_id}
+EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}:{PLAN.run_id}"
+
+EVENTS: Mapping[str, Json] = {
+    "plan_run": OF_THE_RUN | {"request": {"traffic_s": 60, "arms": [{"aggregation_interval_s": 600}]}},
+    "start_traffic": OF_THE_RUN,
+    "create_flow_log": OF_THE_RUN | {"arm": ARM, "execution": EXECUTION},
+    "check_first_delivery": OF_THE_RUN | {"arm": ARM, "creation": CREATION, "check": {}},
+    "stop_traffic": OF_THE_RUN,
+    "delete_flow_logs": OF_THE_RUN,
+    "reconcile_run": OF_THE_RUN,
+    "summarize_run": OF_THE_RUN | {"reconciled": RECONCILED},
+    "summarize_run.failure": OF_THE_RUN
+    | {"failure": {"Error": "CommandFailed", "Cause": "start-sending on i-0aaaaaaaaaaaaaaaa ended as Failed"}},
+}
+PACKED: Mapping[str, Json] = {
+    "decode_records": delivery(MESSAGES),
+    "decode_records.control": CONTROL,
+    # At least once may be twice.
+    "decode_records.redelivery": delivery(MESSAGES),
+}
+"""What CloudWatch Logs sends, before it is packed."""
+
+
+def load(name: str) -> Json:
+    """A file of `events/`, by its name without `.json`."""
+    return json.loads((ROOT / "events" / f"{name}.json").read_text())
+
+
+def main() -> None:
+    """Write every file."""
+    for name, event in {**EVENTS, **{name: pack(document) for name, document in PACKED.items()}}.items():
+        (ROOT / "events" / f"{name}.json").write_text(json.dumps(event, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+from collections.abc import Callable
+
+import pytest
+from botocore.stub import Stubber
+
+from flowlag_aws import clients
+from flowlag_aws.flow_logs import FlowLogRefused, FlowLogsRemain
+from tests.functions.events import load
+from tests.functions.run import PLAN
+from tests.functions.stack import Cloud
+
+OURS = {"Filters": [{"Name": "tag:flowlag:run-id", "Values": [PLAN.run_id]}]}
+
+
+def create(group: str, run_id: str | None) -> str:
+    """A flow log, with the tag of a run or without any."""
+    ec2 = clients.ec2()
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/24")["Vpc"]["VpcId"]
+    tags = [] if run_id is None else [{"Key": "flowlag:run-id", "Value": run_id}]
+    specifications = [{"ResourceType": "vpc-flow-log", "Tags": tags}]
+    (flow_log_id,) = ec2.create_flow_logs(
+        ResourceType="VPC",
+        ResourceIds=[vpc],
+        TrafficType="ALL",
+        LogGroupName=group,
+        DeliverLogsPermissionArn="arn:aws:iam::123456789012:role/deliver",
+        **({"TagSpecifications": specifications} if tags else {}),
+    )["FlowLogIds"]
+    return flow_log_id
+
+
+def left() -> set[str]:
+    return {flow_log["FlowLogId"] for flow_log in clients.ec2().describe_flow_logs()["FlowLogs"]}
+
+
+def test_a_runs_flow_logs_are_deleted_by_their_tag_and_no_others(cloud: Cloud) -> None:
+    ours = {create("first", PLAN.run_id), create("second", PLAN.run_id)}
+    others = {create("third", "another-run"), create("fourth", f"{PLAN.run_id}-2"), create("fifth", None)}
+    deleted = cloud.invoke("delete_flow_logs", load("delete_flow_logs"))["deleted"]
+    assert sorted(deleted) == sorted(ours)
+    assert left() == others
+
+
+def test_where_there_is_nothing_nothing_is_deleted(cloud: Cloud) -> None:
+    create("first", PLAN.run_id)
+    assert len(cloud.invoke("delete_flow_logs", load("delete_flow_logs"))["deleted"]) == 1
+    assert cloud.invoke("delete_flow_logs", load("delete_flow_logs")) == {"deleted": []}
+    assert "DeleteFlowLogs" not in [operation for operation, _ in cloud.calls]
+
+
+def test_every_page_of_them_is_deleted(cloud: Cloud, stub: Callable[..., Stubber]) -> None:
+    ec2 = stub(clients.ec2())
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}], "NextToken": "more"}, OURS)
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [], "NextToken": "yet more"}, OURS | {"NextToken": "more"})
+    last = {"FlowLogs": [{"FlowLogId": "fl-2"}]}
+    ec2.add_response("describe_flow_logs", last, OURS | {"NextToken": "yet more"})
+    ec2.add_response("delete_flow_logs", {"Unsuccessful": []}, {"FlowLogIds": ["fl-1", "fl-2"]})
+    ec2.add_response("describe_flow_logs", {"FlowLogs": []}, OURS)
+    assert cloud.invoke("delete_flow_logs", load("delete_flow_logs")) == {"deleted": ["fl-1", "fl-2"]}
+
+
+def test_unsuccessful_is_a_failure_although_the_call_succeeds(cloud: Cloud, stub: Callable[..., Stubber]) -> None:
+    ec2 = stub(clients.ec2())
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]}, OURS)
+    error = {"Code": "UnauthorizedOperation", "Message": "not yours"}
+    answer = {"Unsuccessful": [{"ResourceId": "fl-1", "Error": error}]}
+    ec2.add_response("delete_flow_logs", answer, {"FlowLogIds": ["fl-1"]})
+    with pytest.raises(
+        FlowLogRefused, match=r"would not delete a flow log \(fl-1\): UnauthorizedOperation: not you"
+    ):
+        cloud.invoke("delete_flow_logs", load("delete_flow_logs"))
+
+
+def test_a_flow_log_that_outlives_its_deletion_is_a_failure(cloud: Cloud, stub: Callable[..., Stubber]) -> None:
+    ec2 = stub(clients.ec2())
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]}, OURS)
+    ec2.add_response("delete_flow_logs", {"Unsuccessful": []}, {"FlowLogIds": ["fl-1"]})
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]}, OURS)
+    with pytest.raises(FlowLogsRemain, match="run 'first-light' still has the flow logs fl-1 after deleting them"):
+        cloud.invoke("delete_flow_logs", load("delete_flow_logs"))

@@ -1,0 +1,326 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flowlag.errors import UnreadableLedger
+from flowlag.first_delivery import FirstDelivery
+from flowlag_aws import clients
+from flowlag_aws.store import NotStored
+from tests.functions.events import CREATION, MESSAGES, load
+from tests.functions.logs import answer_pages, stored
+from tests.functions.run import ARM, NOON, PLAN, Json, delivery, event_id, flow_line, instant, pack
+from tests.functions.stack import Cloud
+from tests.functions.test_events import STATES
+
+type SetClock = Callable[..., None]
+
+T0 = CREATION["t0_before_call"]
+DAY = "region=eu-west-1/dt=2026-11-23"
+OBSERVATIONS = f"observations/{DAY}/first-light.{ARM}.parquet"
+FIRST_BURST, SECOND_BURST = instant(NOON + 320), instant(NOON + 920)
+RECEIVED_AT = FIRST_BURST + 700_000
+LATENESS_NS = 1_234_567
+TRAVEL_NS = 400_000
+
+
+def sent_ns(tick: int) -> int:
+    return tick * 10**9 + LATENESS_NS
+
+
+def ledger_line(tick: int, outcome: str = "sent") -> str:
+    return f"{tick},{tick % 65_536},{sent_ns(tick) if outcome == 'sent' else ''},{outcome}\n"
+
+
+def ledger(*lines: str, end: str = "end\n") -> str:
+    return "tick,srcport,sent_ns,outcome\n" + "".join(lines) + end
+
+
+def capture(*ticks: int) -> str:
+    return "srcport,seen_ns\n" + "".join(f"{tick % 65_536},{sent_ns(tick) + TRAVEL_NS}\n" for tick in ticks)
+
+
+def probe(number: int, tick: int, ingested_at: int) -> Json:
+    return stored(event_id(number), flow_line(tick), ingested_at)
+
+
+# Of ten ticks one is never sent, one is lost on the wire and one is not recorded.
+NEVER_SENT, LOST, NOT_RECORDED = NOON + 2, NOON + 3, NOON + 4
+RECORDED = [tick for tick in range(NOON, NOON + 10) if tick not in (NEVER_SENT, LOST, NOT_RECORDED)]
+EARLY, LATE = RECORDED[:2], RECORDED[2:]
+LEDGER = ledger(*(ledger_line(tick, "missed" if tick == NEVER_SENT else "sent") for tick in range(NOON, NOON + 10)))
+CAPTURE = capture(*(tick for tick in range(NOON, NOON + 10) if tick not in (NEVER_SENT, LOST)))
+OTHERS = {4: "foreign", 6: "nodata", 7: "skipdata", 8: "unparsable"}
+PAGES = (
+    [probe(100 + tick - NOON, tick, FIRST_BURST) for tick in EARLY],
+    [],
+    [probe(100 + tick - NOON, tick, SECOND_BURST) for tick in LATE]
+    + [stored(event_id(number), MESSAGES[event_id(number)], SECOND_BURST) for number in OTHERS],
+)
+
+
+@pytest.fixture
+def logs(stub: Callable[..., Stubber]) -> Stubber:
+    return stub(clients.logs())
+
+
+@pytest.fixture
+def run(cloud: Cloud, planned: object, at: SetClock) -> Cloud:
+    """The run when its traffic is over: created, delivered, and the first burst received by the decoder."""
+    assert planned
+    put = cloud.store.put
+    put(f"control/{PLAN.run_id}/ledger.csv", LEDGER.encode())
+    put(f"control/{PLAN.run_id}/capture.csv", CAPTURE.encode())
+    cloud.store.put_control(PLAN.run_id, f"{ARM}.creation", CREATION)
+    cloud.store.put_control(PLAN.run_id, f"{ARM}.first_delivery", CHECK)
+    cloud.store.put_control(PLAN.run_id, "stop", {"requested_at": instant(NOON + 10)})
+    at(RECEIVED_AT)
+    cloud.invoke("decode_records", pack(delivery({event["eventId"]: event["message"] for event in PAGES[0]})))
+    return cloud
+
+
+CHECK = FirstDelivery(
+    polls=3,
+    status="delivered",
+    last_miss_at=FIRST_BURST - 5_000_000,
+    first_hit_at=FIRST_BURST + 25_000_000,
+    first_record_at=FIRST_BURST,
+    first_probe_at=FIRST_BURST,
+).to_json()
+
+
+def reconcile(cloud: Cloud, logs: Stubber, *pages: list[Json]) -> Any:
+    answer_pages(logs, T0, *(pages or PAGES))
+    return cloud.invoke("reconcile_run", load("reconcile_run"))
+
+
+# ---------------------------------------------------------------- the whole of it
+def test_every_tick_of_the_ledger_is_observed_or_missing_for_a_reason(run: Cloud, logs: Stubber) -> None:
+    assert reconcile(run, logs) == {
+        "ledger_closed": True,
+        "arms": [
+            {
+                "arm": ARM,
+                "first_delivery": "delivered",
+                "first_delivery_s": (FIRST_BURST - T0) / 1e6,
+                "counts": {
+                    "ledger_ticks": 10,
+                    "observed": 7,
+                    "missing": {"lost_on_wire": 1, "never_sent": 1, "not_recorded": 1},
+                    "before_first_record": 0,
+                    "duplicates": 0,
+                    "not_in_ledger": 0,
+                    "foreign": 1,
+                    "nodata": 1,
+                    "skipdata": 1,
+                    "unparsable": 1,
+                },
+                "observations": OBSERVATIONS,
+            }
+        ],
+    }
+
+
+def test_the_ingestion_times_are_filled_in_from_every_page(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    rows = run.rows(OBSERVATIONS)
+    assert [(row["tick"], row["ingested_at"]) for row in rows] == [
+        *((tick, FIRST_BURST) for tick in EARLY),
+        *((tick, SECOND_BURST) for tick in LATE),
+    ]
+
+
+def test_an_observation_has_the_instants_of_every_side_and_its_delays(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    row = run.rows(OBSERVATIONS)[1]
+    tick = EARLY[1]
+    sent_at = sent_ns(tick) // 1_000
+    assert {name: row[name] for name in ("sent_at", "seen_at", "ingested_at", "received_at")} == {
+        "sent_at": sent_at,
+        "seen_at": (sent_ns(tick) + TRAVEL_NS) // 1_000,
+        "ingested_at": FIRST_BURST,
+        "received_at": RECEIVED_AT,
+    }
+    assert row["delay_s"] == (FIRST_BURST - sent_at) / 1e6
+    assert row["ingest_delay_s"] == 320.0
+    assert row["timestamp_error_s"] == (instant(NOON) - sent_at) / 1e6
+    assert row["subscription_delay_s"] == 0.7
+    assert (row["flow_log_id"], row["event_id"]) == (CREATION["flow_log_id"], event_id(101))
+
+
+def test_what_the_decoder_never_got_is_observed_without_its_receipt(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    late = run.rows(OBSERVATIONS)[-1]
+    assert (late["tick"], late["ingested_at"]) == (LATE[-1], SECOND_BURST)
+    assert (late["received_at"], late["subscription_delay_s"]) == (None, None)
+
+
+def test_the_first_receipt_counts_where_a_record_was_delivered_in_two_ways(
+    run: Cloud, logs: Stubber, at: SetClock
+) -> None:
+    at(RECEIVED_AT + 90_000_000)
+    first = PAGES[0][0]
+    run.invoke("decode_records", pack(delivery({first["eventId"]: first["message"]})))
+    assert len(run.objects("landing/")) == 2
+    reconcile(run, logs)
+    assert run.rows(OBSERVATIONS)[0]["received_at"] == RECEIVED_AT
+
+
+def test_the_ledger_becomes_a_table(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    rows = run.rows(f"ledger/{DAY}/first-light.parquet")
+    assert len(rows) == 10
+    assert rows[0] == {
+        "run_id": PLAN.run_id,
+        "source": "local",
+        "tick": NOON,
+        "srcport": NOON % 65_536,
+        "intended_at": instant(NOON),
+        "sent_ns": sent_ns(NOON),
+        "lateness_s": LATENESS_NS / 1e9,
+        "outcome": "sent",
+    }
+    assert (rows[2]["sent_ns"], rows[2]["lateness_s"], rows[2]["outcome"]) == (None, None, "missed")
+
+
+def test_the_first_delivery_becomes_a_row(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    assert run.rows(f"first_deliveries/{DAY}/first-light.{ARM}.parquet") == [
+        {
+            "run_id": PLAN.run_id,
+            "arm": ARM,
+            "source": "local",
+            "flow_log_id": CREATION["flow_log_id"],
+            "t0_before_call": CREATION["t0_before_call"],
+            "t0_after_call": CREATION["t0_after_call"],
+            "t0_service": CREATION["t0_service"],
+            "last_miss_at": FIRST_BURST - 5_000_000,
+            "first_hit_at": FIRST_BURST + 25_000_000,
+            "first_record_at": FIRST_BURST,
+            "first_probe_at": FIRST_BURST,
+            "polls": 3,
+            "first_delivery_s": (FIRST_BURST - T0) / 1e6,
+        }
+    ]
+
+
+def test_what_cannot_be_read_is_kept_also_if_the_decoder_never_saw_it(run: Cloud, logs: Stubber) -> None:
+    reconcile(run, logs)
+    (row,) = run.rows(f"quarantine/{DAY}/first-light.{ARM}.parquet")
+    assert (row["event_id"], row["raw"]) == (event_id(8), MESSAGES[event_id(8)])
+    assert (row["reason"], row["received_at"]) == ("the line has 3 fields where its format has 20", None)
+
+
+# ---------------------------------------------------------------- again
+def test_a_run_may_be_reconciled_again_and_gives_the_same_bytes(run: Cloud, logs: Stubber, at: SetClock) -> None:
+    answer = reconcile(run, logs)
+    objects = run.objects()
+    at(RECEIVED_AT + instant(86_400))
+    assert reconcile(run, logs) == answer
+    assert run.objects() == objects
+
+
+@given(st.permutations([event for page in PAGES for event in page]), st.sets(st.integers(1, 10), max_size=3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+def test_the_order_and_the_pages_of_the_answer_change_no_byte(
+    run: Cloud, logs: Stubber, events: list[Json], cuts: set[int]
+) -> None:
+    reconcile(run, logs)
+    objects = run.objects()
+    edges = [0, *sorted(cuts), len(events)]
+    reconcile(run, logs, *(events[low:high] for low, high in zip(edges, edges[1:], strict=False)))
+    assert run.objects() == objects
+
+
+def test_of_two_records_of_a_probe_the_one_delivered_first_counts(run: Cloud, logs: Stubber) -> None:
+    again = probe(200, EARLY[0], SECOND_BURST)
+    (arm,) = reconcile(run, logs, [again], *PAGES)["arms"]
+    assert (arm["counts"]["observed"], arm["counts"]["duplicates"]) == (7, 1)
+    first = run.rows(OBSERVATIONS)[0]
+    assert (first["tick"], first["ingested_at"], first["event_id"]) == (EARLY[0], FIRST_BURST, event_id(100))
+
+
+def test_an_event_that_stands_on_two_pages_is_one(run: Cloud, logs: Stubber) -> None:
+    (arm,) = reconcile(run, logs, *PAGES, PAGES[0])["arms"]
+    assert (arm["counts"]["observed"], arm["counts"]["duplicates"]) == (7, 0)
+
+
+# ---------------------------------------------------------------- what is missing
+def remove(cloud: Cloud, name: str) -> None:
+    clients.s3().delete_object(Bucket=cloud.store.bucket, Key=f"control/{PLAN.run_id}/{name}")
+
+
+def test_without_a_ledger_nothing_can_be_counted_and_the_run_says_so(run: Cloud, logs: Stubber) -> None:
+    remove(run, "ledger.csv")
+    answer = reconcile(run, logs)
+    assert answer["ledger_closed"] is False
+    counts = answer["arms"][0]["counts"]
+    assert (counts["ledger_ticks"], counts["observed"], counts["missing"], counts["not_in_ledger"]) == (0, 0, {}, 7)
+    assert run.rows(OBSERVATIONS) == run.rows(f"ledger/{DAY}/first-light.parquet") == []
+
+
+def test_the_ticks_that_a_killed_sender_did_not_live_to_see_were_never_sent(run: Cloud, logs: Stubber) -> None:
+    torn = ledger(*(ledger_line(tick) for tick in EARLY), end=f"{EARLY[-1] + 1},12")
+    run.store.put(f"control/{PLAN.run_id}/ledger.csv", torn.encode())
+    answer = reconcile(run, logs, PAGES[0])
+    assert answer["ledger_closed"] is False
+    counts = answer["arms"][0]["counts"]
+    assert counts["missing"] == {"never_sent": 9}  # up to the one in the second in which the stop was asked for
+    assert counts["ledger_ticks"] == 11
+
+
+def test_without_a_capture_the_loss_is_not_attributed_to_the_wire(run: Cloud, logs: Stubber) -> None:
+    remove(run, "capture.csv")
+    counts = reconcile(run, logs)["arms"][0]["counts"]
+    assert counts["missing"] == {"never_sent": 1, "not_recorded": 2}
+    assert {row["seen_at"] for row in run.rows(OBSERVATIONS)} == {None}
+
+
+def test_an_arm_without_a_flow_log_is_named_and_no_more(run: Cloud) -> None:
+    remove(run, f"{ARM}.creation.json")
+    answer = run.invoke("reconcile_run", load("reconcile_run"))
+    assert answer == {"ledger_closed": True, "arms": [{"arm": ARM}]}
+    assert run.objects("observations/") == run.objects("first_deliveries/") == {}
+
+
+def test_an_arm_that_was_never_looked_at_has_no_first_delivery(run: Cloud, logs: Stubber) -> None:
+    remove(run, f"{ARM}.first_delivery.json")
+    (arm,) = reconcile(run, logs)["arms"]
+    assert (arm["first_delivery"], arm["first_delivery_s"]) == (None, None)
+    (row,) = run.rows(f"first_deliveries/{DAY}/first-light.{ARM}.parquet")
+    assert (row["polls"], row["first_record_at"], row["t0_before_call"]) == (0, None, T0)
+
+
+def test_an_empty_log_group_leaves_every_tick_unrecorded(run: Cloud, logs: Stubber) -> None:
+    (arm,) = reconcile(run, logs, [], [])["arms"]
+    assert arm["counts"]["observed"] == 0
+    assert arm["counts"]["missing"] == {"lost_on_wire": 1, "never_sent": 1, "not_recorded": 8}
+    assert run.rows(OBSERVATIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("ledger.csv", "<html>", "a ledger begins with 'tick,srcport,sent_ns,outcome', this one with '<html>'"),
+        ("ledger.csv", ledger("1,1,now,sent\n"), "line 2 of the ledger is not an entry: '1,1,now,sent'"),
+        ("capture.csv", "", "a capture begins with 'srcport,seen_ns', this one with ''"),
+    ],
+)
+def test_evidence_that_is_something_else_is_an_error(run: Cloud, name: str, text: str, sentence: str) -> None:
+    run.store.put(f"control/{PLAN.run_id}/{name}", text.encode())
+    with pytest.raises(UnreadableLedger) as unreadable:
+        run.invoke("reconcile_run", load("reconcile_run"))
+    assert str(unreadable.value) == sentence
+
+
+def test_a_run_that_nobody_planned_is_an_error(cloud: Cloud) -> None:
+    with pytest.raises(NotStored, match="plan.json does not exist"):
+        cloud.invoke("reconcile_run", load("reconcile_run"))
+
+
+def test_the_state_machine_carries_the_whole_answer(run: Cloud, logs: Stubber) -> None:
+    selected = STATES["ReconcileRun"]["ResultSelector"]
+    assert {f"{name}.$": f"$.Payload.{name}" for name in reconcile(run, logs)} == selected

@@ -1,0 +1,198 @@
+"""The demo as its user runs it, and held against what really happened on the wire and in the service."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.dataset as ds
+import pytest
+
+from local.demo import DemoOptions, run_demo
+from local.network import unavailable
+from local.progress import Steps
+from local.region import Region
+
+FLOWLAG = Path(sys.executable).parent / "flowlag"
+TOLERANCE_NS = 50_000_000
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(unavailable() is not None, reason=f"no virtual network: {unavailable()}"),
+]
+
+
+class Quiet(Steps):
+    """Progress that nobody looks at."""
+
+    def __init__(self):
+        """Start nothing."""
+
+    def enter(self, name):
+        """Say nothing."""
+
+
+# ---------------------------------------------------------------- the truth
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """One whole demo: its result, its rows, and the flow-log service's own log."""
+    out = tmp_path_factory.mktemp("out")
+    options = DemoOptions(out=out)
+    with Region(
+        preset=options.preset, time_scale=options.time_scale, state_dir=tmp_path_factory.mktemp("state")
+    ) as region:
+        result = run_demo(options, region, Quiet())
+        events = [json.loads(line) for line in region.service_log.read_text().splitlines()]
+    return result, rows_of(result, "observations"), events
+
+
+def rows_of(result, table):
+    return ds.dataset(Path(result["results"]) / table, format="parquet").to_table().to_pylist()
+
+
+def nanoseconds(moment):
+    return int(moment.timestamp() * 1_000_000) * 1_000
+
+
+def test_the_result_accounts_for_every_tick(demo):
+    result, rows, _ = demo
+
+    assert result["source"] == "local"
+    assert (result["execution_status"], result["verdict"], result["reasons"]) == ("SUCCEEDED", "complete", [])
+    assert result["n_packets"] >= 60
+    assert result["missing"] == {}
+    assert result["ledger_ticks"] == result["observed"] == result["athena_rows"] == len(rows)
+
+
+def test_every_ingestion_lies_within_the_delivery_that_the_service_logged(demo):
+    _, rows, events = demo
+    deliveries = [event for event in events if event["event"] == "delivery"]
+
+    for row in rows:
+        label = nanoseconds(row["window_start"]) // 1_000_000_000
+        ingested = nanoseconds(row["ingested_at"])
+        spans = [(each["began_ns"], each["finished_ns"]) for each in deliveries if label in each["windows"]]
+        # CloudWatch's ingestion time has whole milliseconds, cut off
+        assert any(began - 1_000_000 < ingested <= finished for began, finished in spans), (row, spans)
+
+
+def test_every_send_and_every_sight_is_within_50_ms_of_the_captured_packet(demo):
+    _, rows, events = demo
+    captured = {
+        event["srcport"]: event["at_ns"]
+        for event in events
+        if event["event"] == "captured" and event["dstport"] == 7777
+    }
+
+    for row in rows:
+        on_the_wire = captured[row["srcport"]]
+        assert abs(nanoseconds(row["sent_at"]) - on_the_wire) < TOLERANCE_NS
+        assert abs(nanoseconds(row["seen_at"]) - on_the_wire) < TOLERANCE_NS
+
+
+def test_the_four_delays_follow_from_the_instants(demo):
+    _, rows, _ = demo
+
+    for row in rows:
+        assert row["delay_s"] == (row["ingested_at"] - row["sent_at"]).total_seconds()
+        assert row["ingest_delay_s"] == (row["ingested_at"] - row["window_start"]).total_seconds()
+        assert row["timestamp_error_s"] == (row["window_start"] - row["sent_at"]).total_seconds()
+        assert row["subscription_delay_s"] == (row["received_at"] - row["ingested_at"]).total_seconds()
+        assert row["subscription_delay_s"] >= 0
+
+
+def test_athena_and_the_state_machine_agree(demo):
+    result, _, _ = demo
+    (row,) = result["athena"]
+
+    for name, seconds in result["delay_s"].items():
+        assert float(row[f"{name}_s"]) == pytest.approx(seconds, abs=1e-6)
+
+
+def test_every_other_table_has_its_rows(demo):
+    result, _, _ = demo
+    (run,), (first,), ledger = (rows_of(result, table) for table in ("runs", "first_deliveries", "ledger"))
+
+    assert (run["verdict"], run["source"], run["arms"][0]["observed"]) == ("complete", "local", result["observed"])
+    assert first["first_delivery_s"] == result["first_delivery_s"]
+    assert first["t0_before_call"] <= first["t0_after_call"]
+    assert first["first_record_at"] <= first["first_hit_at"]
+    assert len([entry for entry in ledger if entry["outcome"] == "sent"]) >= result["observed"]
+    assert not (Path(result["results"]) / "quarantine").exists()
+
+
+# ---------------------------------------------------------------- the command
+@pytest.fixture
+def place(tmp_path):
+    """An environment in which every temporary file and every process of a demo can be told."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    return {**os.environ, "TMPDIR": str(scratch)}, tmp_path
+
+
+def test_what_is_lost_is_missing_and_the_first_line_says_local(place):
+    environment, folder = place
+    command = [FLOWLAG, "demo", "--preset", "nitro-60", "--duration", "8", "--loss", "0.3", "--out", folder / "out"]
+
+    as_json = subprocess.run(
+        [*command, "--json"], env=environment, cwd=folder, capture_output=True, text=True, check=True
+    )
+
+    result = json.loads(as_json.stdout)
+    assert result["ledger_ticks"] == result["observed"] + sum(result["missing"].values())
+    assert result["missing"].keys() == {"not_recorded"}
+    assert result["athena_rows"] == result["observed"]
+    assert left_behind(folder) == []
+
+
+@pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_ended_in_the_middle_nothing_is_left(place, end, status):
+    environment, folder = place
+    demo = subprocess.Popen(
+        [FLOWLAG, "demo", "--out", "out"],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: any("sender" in words for words in processes_of(folder)))
+        demo.send_signal(end)
+        said, complained = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+
+    assert demo.returncode == status
+    assert said.startswith("These are local, not AWS, delays")
+    assert "Traceback" not in complained
+    wait_until(lambda: not left_behind(folder), otherwise=lambda: left_behind(folder))
+
+
+def processes_of(folder):
+    """The command lines of what a demo in `folder` started, even through others: all know the folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if str(folder) in " ".join((*process.environ().values(), *words)):
+                found.append(words)
+    return [words for words in found if words]  # a zombie has none
+
+
+def left_behind(folder):
+    files = [str(path) for path in folder.rglob("*") if path.is_file() and "out" not in path.parts]
+    return processes_of(folder) + files
+
+
+def wait_until(condition, otherwise=lambda: "it did not come to pass", seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.1)
