@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowlag_aws.flow_logs import create_flow_log
+from flowlag.errors import FlowlagError
+from flowlag_aws.flow_logs import create_flow_log, delete_flow_logs
 from flowlag_aws.log_groups import create_subscribed_group, log_group_name
 from flowlag_aws.settings import FlowLogCreation
 from flowlag_aws.store import Store
@@ -12,6 +13,10 @@ from flowlag_aws.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+class RunStopped(FlowlagError):
+    """The run ended while one of its flow logs was being created."""
 
 
 @logger.inject_lambda_context
@@ -27,4 +32,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         plan, arm, log_group=log_group, role_arn=settings.delivery_role_arn, owner=event["execution"]
     )
     store.put_control(plan.run_id, f"{arm.name}.creation", creation)
+    if store.find_control(plan.run_id, "stop") is not None:
+        # Another arm failed meanwhile, and cleanup may have listed the flow logs before this one existed. It says
+        # `stop` before it lists, so that one of the two always sees the flow log.
+        delete_flow_logs(plan.run_id)
+        raise RunStopped(f"run '{plan.run_id}' was stopped while its arm '{arm.name}' was being created")
     return creation

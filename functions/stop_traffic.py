@@ -23,8 +23,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     plan = store.find_plan(event["run_id"])
     if plan is None:
         return {}  # PlanRun failed, so nothing was started
-    bundle = upload_bundle(store)
     store.put_control(plan.run_id, "stop", {"requested_at": now()})
+    bundle = upload_bundle(store)
     try:
         sending = order("stop-sending", plan, settings, bundle)
     finally:  # the capture ends also where the sender cannot be reached

@@ -68,13 +68,9 @@ def instance_environment(endpoint: str, region: str, instance_id: str, role_arn:
 
     On AWS the credentials come from the instance's metadata service and are renewed; these last an hour.
     """
-    sts = boto3.client(
-        "sts",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the embedded AWS's root, which plays EC2 here
-    )
+    # A session of its own: boto3's default one is not for several threads.
+    root = boto3.Session("test", "test", region_name=region)  # the embedded AWS's, which plays EC2 here
+    sts = root.client("sts", endpoint_url=endpoint)
     credentials = sts.assume_role(RoleArn=role_arn, RoleSessionName=instance_id)["Credentials"]
     return {
         "AWS_ENDPOINT_URL": endpoint,
@@ -245,14 +241,13 @@ def _order(environment: Mapping[str, str], home: Path) -> Order:
 
 
 def _upload(order: Order, file: Path, environment: Mapping[str, str]) -> None:
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
+    instance = boto3.Session(
+        environment["AWS_ACCESS_KEY_ID"],
+        environment["AWS_SECRET_ACCESS_KEY"],
+        environment["AWS_SESSION_TOKEN"],
         region_name=environment["AWS_SSM_REGION_NAME"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=environment["AWS_SESSION_TOKEN"],
     )
+    s3 = instance.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
     key = order.uri(file).removeprefix(f"s3://{order.bucket}/")
     s3.put_object(Bucket=order.bucket, Key=key, Body=file.read_bytes())
 

@@ -22,6 +22,8 @@ LAYERS: Final = CHECKOUT / ".build" / "layers"
 """Where `make setup` leaves a zip of each layer, named like the layer's folder."""
 
 _BUCKET: Final = "flowlag-artifacts"
+_FIRST_REGION: Final = "us-east-1"
+"""The one region that S3 does not want to be told about."""
 _TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
 _LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)
@@ -72,7 +74,8 @@ class _Artifacts:
 
     def __init__(self, region: Region) -> None:
         self._s3 = region.client("s3")
-        self._s3.create_bucket(Bucket=_BUCKET)
+        elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region.name}}
+        self._s3.create_bucket(Bucket=_BUCKET, **({} if region.name == _FIRST_REGION else elsewhere))
 
     def put(self, key: str, data: bytes) -> str:
         """Upload an artifact and return its key."""

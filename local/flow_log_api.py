@@ -78,7 +78,7 @@ def create_flow_logs(parameters: Parameters) -> Response:
         ids, unsuccessful = _again(token, parameters) or _create(wanted, parameters)
     except _Refused as refusal:
         return _error(refusal)
-    if token:
+    if token and ids:
         _answered[token] = (_fingerprint(parameters), ids)
     return _answer(
         "CreateFlowLogs",

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -204,13 +205,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for each in _ENDING:
         signal.signal(each, lambda *_: sys.exit(0))
     scratch = _directory_for_a_while()
+    status = 1
     try:
         with ExitStack() as undo:
             _run(options, undo, scratch)
+        status = 0
+    except SystemExit:
+        status = 0  # a signal came before it was up
     except FlowlagError as reason:
-        shutil.rmtree(scratch)
-        sys.exit(f"flowlag: {reason}")
-    _become_the_remover_of(scratch)
+        print(f"flowlag: {reason}", file=sys.stderr)  # noqa: T201 - what the process has to say
+    except Exception:  # noqa: BLE001 - the directory goes even where we have a defect
+        traceback.print_exc()
+    _become_the_remover_of(scratch, status)
 
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
@@ -275,13 +281,13 @@ def _directory_for_a_while() -> Path:
     return directory
 
 
-def _become_the_remover_of(directory: Path) -> NoReturn:
+def _become_the_remover_of(directory: Path, status: int) -> NoReturn:
     """End with the removal of `directory`, in a fresh program: threads of MiniStack would still write there."""
     sys.stderr.flush()
-    os.execv(  # noqa: S606 - our own interpreter
-        sys.executable,
-        [sys.executable, "-c", "import shutil, sys; shutil.rmtree(sys.argv[1])", str(directory)],
-    )
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)  # stays so in the program that comes
+    remove = "import shutil, sys; shutil.rmtree(sys.argv[1]); sys.exit(int(sys.argv[2]))"
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", remove, str(directory), str(status)])  # noqa: S606
 
 
 def _listen(port: int) -> socket.socket:

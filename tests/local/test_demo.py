@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,30 @@ def test_what_is_lost_is_missing_and_the_first_line_says_local(place):
     assert result["ledger_ticks"] == result["observed"] + sum(result["missing"].values())
     assert result["missing"].keys() == {"not_recorded"}
     assert result["athena_rows"] == result["observed"]
+    assert left_behind(folder) == []
+
+
+WITHOUT_PRIVILEGES = (
+    *("unshare", "--user", "--map-root-user", "sh", "-c"),
+    'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"',
+    "sh",
+)
+
+
+def test_without_a_network_packets_are_handed_over_in_memory_and_the_output_says_so(place):
+    if not (shutil.which("unshare") and shutil.which("setpriv")):
+        pytest.skip("privileges are dropped with unshare and setpriv, of util-linux")
+    environment, folder = place
+    command = [FLOWLAG, "demo", "--preset", "nitro-60", "--duration", "8", "--out", folder / "out"]
+
+    done = subprocess.run(
+        [*WITHOUT_PRIVILEGES, *command], env=environment, cwd=folder, capture_output=True, text=True, check=True
+    )
+
+    first, *rest = done.stdout.splitlines()
+    assert "local, not AWS, delays" in first
+    assert "No network could be made here, so packets were handed over in memory" in "\n".join(rest)
+    assert "missing: none" in " ".join(" ".join(rest).split())
     assert left_behind(folder) == []
 
 

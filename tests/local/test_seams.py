@@ -70,6 +70,10 @@ def test_what_a_seam_replaces_is_still_used_where_it_was(replaced, used_by):
     assert replaced.rpartition(":")[2].rpartition(".")[2] in definition(used_by)
 
 
+def test_athena_comes_to_duckdb_as_the_seam_expects():
+    assert 'duckdb.connect(":memory:")' in definition("services.athena:_run_duckdb")
+
+
 def definition(path):
     """The source of what a module of MiniStack defines, without importing it."""
     module, _, name = path.partition(":")

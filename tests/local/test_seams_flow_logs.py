@@ -109,6 +109,10 @@ class TestCreate:
         error = error_of(ec2.create_flow_logs, **wanted(vpc, ClientToken="other token", MaxAggregationInterval=60))
         assert error == "IdempotentParameterMismatch"
 
+    def test_a_token_that_got_nothing_may_try_again(self, ec2):
+        request = wanted("vpc-0", ClientToken="unlucky token")
+        assert [len(ec2.create_flow_logs(**request)["Unsuccessful"]) for _ in range(2)] == [1, 1]
+
     def test_the_same_resource_and_destination_is_refused(self, ec2, vpc):
         created(ec2, vpc)
         assert error_of(ec2.create_flow_logs, **wanted(vpc)) == "FlowLogAlreadyExists"

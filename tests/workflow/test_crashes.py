@@ -36,7 +36,7 @@ def every(cases: list[tuple[str, Scenario]]) -> pytest.MarkDecorator:
 @every(CRASHES)
 def test_a_crash_fails_the_execution_and_is_its_cause(state, run):
     first = FAILING_BEFORE_CLEANUP if state in CLEANUP else state
-    assert (run.execution["status"], run.execution["error"]) == ("FAILED", "Crashed")
+    assert (run.execution["status"], run.execution["error"]) == ("FAILED", "Crashed"), run.execution["cause"]
     assert f"{module_of(first)} crashed" in run.execution["cause"]
 
 

@@ -44,7 +44,7 @@ def first_ingestions(run: Run, arm: str) -> dict[int, int]:
 # ---------------------------------------------------------------- the good run
 @the_run_of(GOOD)
 def test_a_good_run_is_complete_and_accounts_for_every_tick(run):
-    assert run.execution["status"] == "SUCCEEDED"
+    assert run.execution["status"] == "SUCCEEDED", run.execution["cause"]
     summary = json.loads(run.execution["output"])
     assert (summary["run_id"], summary["source"], summary["verdict"]) == ("good", "local", "complete")
     assert summary["reasons"] == []

@@ -1,0 +1,59 @@
+"""MiniStack with its seams, in a process of its own: `python -m tests.contract.ministack_cloud PORT`.
+
+It ends with its input. The one instance that has an agent is the one tagged `flowlag:role` = `sender`; no command is
+run for it, only answered.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+LOOPBACK = "127.0.0.1"
+
+
+async def until_input_ends() -> None:
+    """Return when there is nobody left to serve."""
+    await asyncio.to_thread(sys.stdin.read)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    port = sys.argv[1]
+    with tempfile.TemporaryDirectory() as state:
+        os.environ |= {
+            "GATEWAY_PORT": port,
+            "LOG_LEVEL": "WARNING",
+            "S3_DATA_DIR": f"{state}/s3",
+            "DOCKER_HOST": f"unix://{state}/none",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+        }
+        # MiniStack reads its settings when it is imported.
+        from ministack.app import app  # noqa: PLC0415
+
+        from local import seams  # noqa: PLC0415
+        from local.boxes import Outcome  # noqa: PLC0415
+
+        class ScriptedBox:
+            """Answers by the action that it is ordered to do."""
+
+            def run(self, _script: str, environment: Mapping[str, str], _timeout_s: float) -> Outcome:
+                if environment["SSM_Action"] == "stop-sending":
+                    return Outcome(2, "", "python3: a warning\nsender: the ledger is gone\n")
+                return Outcome(0, f"did {environment['SSM_Action']} of {environment['SSM_RunId']}\n", "")
+
+        seams.install({"sender": ScriptedBox()}, f"http://{LOOPBACK}:{port}", Path(state))
+        config = Config()
+        config.bind = [f"{LOOPBACK}:{port}"]
+        asyncio.run(serve(app, config, shutdown_trigger=until_input_ends))
+    os._exit(0)  # threads of MiniStack may still wait for what is gone
+
+
+if __name__ == "__main__":
+    main()
