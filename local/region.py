@@ -317,6 +317,7 @@ def _set_environment(scratch: Path, port: int, region: str) -> None:
         LOG_LEVEL="WARNING",
         MINISTACK_REGION=region,
         S3_DATA_DIR=str(scratch / "s3"),
+        STATE_DIR=str(scratch / "state"),
     )
 
 

@@ -1,7 +1,6 @@
 """MiniStack with its seams, in a process of its own: `python -m tests.contract.ministack_cloud PORT`.
 
-It ends with its input. The one instance that has an agent is the one tagged `flowlag:role` = `sender`; no command is
-run for it, only answered.
+An instance tagged `flowlag:role` = `sender` has an agent. No command is run for it, only answered.
 """
 
 import asyncio
@@ -17,13 +16,8 @@ from hypercorn.config import Config
 LOOPBACK = "127.0.0.1"
 
 
-async def until_input_ends() -> None:
-    """Return when there is nobody left to serve."""
-    await asyncio.to_thread(sys.stdin.read)
-
-
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until terminated."""
     port = sys.argv[1]
     with tempfile.TemporaryDirectory() as state:
         os.environ |= {
@@ -51,8 +45,7 @@ def main() -> None:
         seams.install({"sender": ScriptedBox()}, f"http://{LOOPBACK}:{port}", Path(state))
         config = Config()
         config.bind = [f"{LOOPBACK}:{port}"]
-        asyncio.run(serve(app, config, shutdown_trigger=until_input_ends))
-    os._exit(0)  # threads of MiniStack may still wait for what is gone
+        asyncio.run(serve(app, config))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from flowlag_aws import clients
 from flowlag_aws.commands import CommandFailed, run_command
-from tests.contract.conftest import Cloud
+from tests.contract.clouds import Cloud
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,9 @@ def instances(aws: Cloud) -> tuple[str, str]:
     """An instance with an agent that has the document, and one without an agent."""
     if aws.is_moto:
         pytest.skip("moto runs no commands: any succeeds at once and says nothing")
-    boto3.client("cloudformation").create_stack(StackName="documents", TemplateBody=json.dumps(STACK))
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName="documents", TemplateBody=json.dumps(STACK))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="documents", WaiterConfig={"Delay": 1})
     iam, ec2 = boto3.client("iam"), clients.ec2()
     iam.create_role(RoleName="instance", AssumeRolePolicyDocument=json.dumps(TRUST))
     iam.create_instance_profile(InstanceProfileName="instance")

@@ -12,7 +12,7 @@ from flowlag.probe import Event
 from flowlag_aws import clients
 from flowlag_aws.clock import now
 from flowlag_aws.log_groups import PADDING_US, create_subscribed_group, delivered, log_group_name, run_and_arm
-from tests.contract.conftest import Cloud
+from tests.contract.clouds import Cloud
 
 pytestmark = pytest.mark.slow
 
@@ -94,13 +94,12 @@ def test_an_arms_group_is_subscribed_and_kept_for_a_week(decoder: str, unique: s
     assert subscription["destinationArn"] == decoder
 
 
-def test_a_group_may_be_created_again_and_loses_nothing(decoder: str, unique: str) -> None:
-    create_subscribed_group(unique, "run-1", decoder)
-    clients.logs().create_log_stream(logGroupName=unique, logStreamName=STREAM)
-    put(unique, (now(), "kept"))
-    create_subscribed_group(unique, "run-1", decoder)
-    assert len(clients.logs().describe_subscription_filters(logGroupName=unique)["subscriptionFilters"]) == 1
-    assert [event.message for event in delivered(unique, now())] == ["kept"]
+def test_a_group_that_is_there_is_subscribed_and_loses_nothing(decoder: str, group: str) -> None:
+    put(group, (now(), "kept"))
+    for _ in range(2):
+        create_subscribed_group(group, "run-1", decoder)
+    assert len(clients.logs().describe_subscription_filters(logGroupName=group)["subscriptionFilters"]) == 1
+    assert [event.message for event in delivered(group, now())] == ["kept"]
 
 
 @pytest.mark.usefixtures("aws")
@@ -128,7 +127,9 @@ def test_an_event_comes_with_its_message_and_its_ingestion(group: str) -> None:
     assert before - 1_000 <= event.delivered_at <= after  # milliseconds
 
 
-def test_every_page_is_read(group: str) -> None:
+def test_every_page_is_read(aws: Cloud, group: str) -> None:
+    if not aws.is_moto:
+        pytest.skip("MiniStack has no pages: it answers with 10,000 events at most and no token for the rest")
     start = now()
     messages = [(start + number * 1_000, f"message {number}") for number in range(7)]
     put(group, *messages)

@@ -93,6 +93,10 @@ class TestUp:
         }
         assert listening == {"127.0.0.1"}
 
+    def test_ministack_keeps_its_files_with_the_regions_own(self, region):
+        """It makes this one when it starts, in a place that is the same for all unless it is told another."""
+        assert list(region.service_log.parent.rglob("cognito-rsa-key.pem"))
+
     def test_the_flow_log_service_writes_its_log_there(self, region):
         assert region.service_log.exists()
 

@@ -204,7 +204,7 @@ class Run:
         """A table's rows of this run, or of one of its arms."""
         name = f"{self.run_id}.{arm}" if arm else self.run_id
         keys = [key for key in self._keys(f"{table}/region={REGION}/") if key.endswith(f"/{name}.parquet")]
-        return [row for key in keys for row in pq.read_table(io.BytesIO(self._object(key))).to_pylist()]
+        return [row for key in keys for row in pq.ParquetFile(io.BytesIO(self._object(key))).read().to_pylist()]
 
     def events(self, arm: str) -> list[dict[str, Any]]:
         """What the flow log of an arm delivered, the first delivery first."""

@@ -1,0 +1,80 @@
+"""The clouds that the adapters must work with, each in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+LOOPBACK = "127.0.0.1"
+REGION = "us-east-1"
+START_TIMEOUT_S = 60
+COMMANDS = {
+    "ministack": ("tests.contract.ministack_cloud",),
+    "moto": ("moto.server", "-H", LOOPBACK, "-p"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A cloud that is up, and that `flowlag_aws.clients` and `boto3.client` talk to."""
+
+    name: str
+
+    @property
+    def is_moto(self) -> bool:
+        return self.name == "moto"
+
+
+@contextmanager
+def server(module: str, *arguments: str, folder: Path) -> Iterator[str]:
+    """Run a cloud in a process of its own, with its temporary files and its log in `folder`."""
+    endpoint = f"http://{LOOPBACK}:{arguments[-1]}"
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)},
+        ) as process,
+    ):
+        try:
+            await_answer(endpoint, process, folder / "log")
+            yield endpoint
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return str(probe.getsockname()[1])
+
+
+def await_answer(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    sts = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION).client(
+        "sts", endpoint_url=endpoint
+    )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            sts.get_caller_identity()
+        except (BotoCoreError, ClientError):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        else:
+            return
