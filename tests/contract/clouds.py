@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 LOOPBACK = "127.0.0.1"
@@ -20,6 +21,12 @@ COMMANDS = {
     "ministack": ("tests.contract.ministack_cloud",),
     "moto": ("moto.server", "-H", LOOPBACK, "-p"),
 }
+
+
+ONLY_MINISTACK, ONLY_MOTO = (
+    pytest.mark.parametrize("aws", [name], indirect=True, scope="module") for name in COMMANDS
+)
+"""Marks of tests that show what one of them alone has or lacks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from flowlag.plan import Arm, RunPlan
 from flowlag_aws import clients
 from flowlag_aws.clock import now
 from flowlag_aws.flow_logs import FlowLogRefused, create_flow_log, delete_flow_logs, describe_site, find_flow_logs
-from tests.contract.clouds import REGION, Cloud
+from tests.contract.clouds import ONLY_MINISTACK, REGION, Cloud
 from tests.functions.run import PLAN
 
 pytestmark = pytest.mark.slow
@@ -95,11 +95,10 @@ def test_two_arms_of_a_run_are_two_flow_logs(create: Callable[..., str], unique:
     assert sorted(find_flow_logs(unique)) == sorted(ids)
 
 
+@ONLY_MINISTACK  # moto has no quota, and so no Unsuccessful for an interface
 def test_an_interface_that_has_two_flow_logs_gets_no_third(
-    aws: Cloud, create: Callable[..., str], plan: RunPlan, unique: str
+    create: Callable[..., str], plan: RunPlan, unique: str
 ) -> None:
-    if aws.is_moto:
-        pytest.skip("moto has no quota, and so no Unsuccessful for an interface")
     for number in range(2):
         create(f"{unique}/{number}", of=replace(plan, run_id=f"{unique}-{number}"))
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -91,13 +92,12 @@ def test_a_value_that_its_column_cannot_hold_is_an_error_and_not_another_value(c
         parquet.encode_rows(OBSERVATIONS, [dict.fromkeys(OBSERVATIONS) | {column: value}])
 
 
-def test_another_reader_reads_the_same(tmp_path: Any) -> None:
+def test_another_reader_reads_the_same(tmp_path: Path) -> None:
     arm = {"arm": "cloudwatch-600", "observed": 58, "delay_p50_s": 325.678}
     row = dict.fromkeys(RUNS) | {"run_id": "run-1", "started_at": 1_795_435_200_123_456, "arms": [arm]}
     (tmp_path / "x.parquet").write_bytes(parquet.encode_rows(RUNS, [row]))
     with duckdb.connect() as connection:
-        found = connection.execute(
-            "SELECT run_id, epoch_us(started_at), arms[1].observed, arms[1].delay_p50_s, reasons"
-            f" FROM '{tmp_path}/x.parquet'"
-        ).fetchall()
+        table = connection.read_parquet(str(tmp_path / "x.parquet"))
+        columns = "run_id, epoch_us(started_at), arms[1].observed, arms[1].delay_p50_s, reasons"
+        found = table.project(columns).fetchall()
     assert found == [("run-1", 1_795_435_200_123_456, 58, 325.678, None)]

@@ -14,6 +14,7 @@ from flowlag.plan import Arm, RunPlan, RunRequest
 from flowlag_aws import clients
 from flowlag_aws.clock import micros
 from flowlag_aws.flow_logs import FlowLogRefused
+from functions.create_flow_log import RunStopped
 from tests.functions.events import EXECUTION, load
 from tests.functions.run import ARM, LOG_GROUP, NOON, PLAN, instant
 from tests.functions.stack import Cloud
@@ -142,6 +143,17 @@ def test_every_arm_of_every_run_has_a_token_of_its_own_that_ec2_takes(
     assert len(set(tokens)) == 4
     # "up to 64 ASCII characters": EC2's Ensuring idempotency, read 2026-11
     assert all(len(token) <= 64 and token.isascii() for token in tokens)
+
+
+@pytest.mark.usefixtures("on_an_interface", "decoder")
+def test_a_run_that_was_stopped_meanwhile_keeps_no_flow_log(cloud: Cloud) -> None:
+    cloud.store.put_control(PLAN.run_id, "stop", {"requested_at": BEFORE})
+    with pytest.raises(
+        RunStopped, match=f"run '{PLAN.run_id}' was stopped while its arm '{ARM}' was being created"
+    ):
+        cloud.invoke("create_flow_log", load("create_flow_log"))
+    assert "CreateFlowLogs" in operations(cloud)
+    assert clients.ec2().describe_flow_logs()["FlowLogs"] == []
 
 
 # ---------------------------------------------------------------- refusals

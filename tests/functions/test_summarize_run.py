@@ -126,8 +126,8 @@ def test_a_run_that_lacks_something_for_a_reason_of_ours_is_partial(
     assert reconciled.rows(RUN)[0]["reasons"] == [reason]
 
 
-def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud, planned: object) -> None:
-    assert planned
+@pytest.mark.usefixtures("planned")
+def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud) -> None:
     key = Rows(cloud.store).put_observations(PLAN, ARM, [])
     lost = {"observed": 0, "missing": {"not_recorded": 60}}
     summary = summarize(cloud, lost, first_delivery="expired", first_delivery_s=None)
@@ -142,8 +142,8 @@ def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud, plan
     assert (row["verdict"], row["arms"][0]["delay_p50_s"]) == ("void", None)
 
 
-def test_a_run_whose_arm_never_came_to_be_is_void(cloud: Cloud, planned: object) -> None:
-    assert planned
+@pytest.mark.usefixtures("planned")
+def test_a_run_whose_arm_never_came_to_be_is_void(cloud: Cloud) -> None:
     event = load("summarize_run") | {"reconciled": {"ledger_closed": True, "arms": [{"arm": ARM}]}}
     summary = cloud.invoke("summarize_run", event)
     assert (summary["verdict"], summary["reasons"]) == ("void", (f"{ARM}: the arm was not reconciled",))
@@ -151,8 +151,8 @@ def test_a_run_whose_arm_never_came_to_be_is_void(cloud: Cloud, planned: object)
 
 
 # ---------------------------------------------------------------- after a failure
-def test_a_run_that_failed_is_void_and_kept_with_the_step_that_failed(cloud: Cloud, planned: object) -> None:
-    assert planned
+@pytest.mark.usefixtures("planned")
+def test_a_run_that_failed_is_void_and_kept_with_the_step_that_failed(cloud: Cloud) -> None:
     summary = cloud.invoke("summarize_run", load("summarize_run.failure"))
     assert summary["verdict"] == "void"
     assert summary["reasons"] == (
@@ -166,8 +166,8 @@ def test_a_run_that_failed_is_void_and_kept_with_the_step_that_failed(cloud: Clo
     ("failure", "reason"),
     [({}, "a step failed: unknown: "), ({"Error": "E", "Cause": "x" * 600}, f"a step failed: E: {'x' * 500}")],
 )
-def test_any_failure_is_told(cloud: Cloud, planned: object, failure: Json, reason: str) -> None:
-    assert planned
+@pytest.mark.usefixtures("planned")
+def test_any_failure_is_told(cloud: Cloud, failure: Json, reason: str) -> None:
     summary = cloud.invoke("summarize_run", load("summarize_run.failure") | {"failure": failure})
     assert summary["reasons"][0] == reason
 
