@@ -17,7 +17,7 @@ from flowlag.capture import parse_capture
 from flowlag.distribution import Distribution
 from flowlag.ledger import MISSED, SENT, parse_ledger
 from flowlag.stamp import due_at
-from local.network import Host, Network, become_network_root, unavailable
+from local.network.virtual import Host, Network, become_network_root, unavailable
 from sender.order import Order
 
 

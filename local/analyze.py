@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from local.sources import Dataset, SentTicks, Series
 
 RUNS_FOR_INTERVAL: Final = 5

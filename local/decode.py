@@ -12,7 +12,7 @@ from flowlag.stamp import PORTS, decode, due_at
 from local.instants import has_zone, iso, of_iso
 
 if TYPE_CHECKING:
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 _EPOCH_SECONDS: Final = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _EARLIEST: Final = of_iso("1970-01-03")

@@ -18,10 +18,10 @@ from flowlag.distribution import BURST_GAP_S
 from flowlag.errors import FlowlagError
 from flowlag_aws.athena import run_query
 from local.checkout import CHECKOUT
-from local.deploy import deploy
+from local.cloud.deploy import deploy
+from local.cloud.region import Region
 from local.download import download_results
 from local.progress import Steps
-from local.region import Region
 from local.render import demo_intro, demo_result
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from flowlag.errors import FlowlagError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 OBSERVATIONS: Final = "observations"
 EXPORT: Final = "a Logs Insights export"

@@ -31,8 +31,8 @@ def main() -> None:
         # MiniStack reads its settings when it is imported.
         from ministack.app import app  # noqa: PLC0415
 
-        from local import seams  # noqa: PLC0415
-        from local.boxes import Outcome  # noqa: PLC0415
+        from local.cloud import seams  # noqa: PLC0415
+        from local.cloud.boxes import Outcome  # noqa: PLC0415
 
         class ScriptedBox:
             """Answers by the action that it is ordered to do."""

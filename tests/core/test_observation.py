@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlag.observation import Observation, observe, seconds_between
+from flowlag.instants import seconds_between
+from flowlag.observation import Observation, observe
 from flowlag.plan import RunPlan
 from flowlag.probe import Probe
 

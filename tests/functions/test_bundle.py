@@ -45,9 +45,10 @@ def test_a_changed_source_gives_another_bundle(tmp_path: Path, monkeypatch: pyte
     assert len(digests) == 2
 
 
-def test_the_bundle_holds_the_sources_of_the_three_packages_and_nothing_else(packed: bytes) -> None:
+def test_the_bundle_holds_the_sources_of_the_three_packages_and_nothing_of_today(packed: bytes) -> None:
     with zipfile.ZipFile(BytesIO(packed)) as archive:
         names = archive.namelist()
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.read("flowlag/stamp.py") == (ROOT / "layers/core/flowlag/stamp.py").read_bytes()
     assert {name.partition("/")[0] for name in names} == {"flowlag", "scapy", "sender"}
     assert all(name.endswith(".py") for name in names)

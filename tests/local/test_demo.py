@@ -14,10 +14,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from local.cloud.region import Region
 from local.demo import DemoOptions, run_demo
-from local.network import unavailable
+from local.network.virtual import unavailable
 from local.progress import Steps
-from local.region import Region
 
 FLOWLAG = Path(sys.executable).parent / "flowlag"
 TOLERANCE_NS = 50_000_000

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from local.checkout import CHECKOUT
-from local.deploy import LAYERS, STACK, NotDeployed, deploy
-from local.region import Region
+from local.cloud.deploy import LAYERS, STACK, NotDeployed, deploy
+from local.cloud.region import Region
 
 pytestmark = pytest.mark.slow
 

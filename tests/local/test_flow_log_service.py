@@ -19,9 +19,9 @@ from moto.server import ThreadedMotoServer
 
 from flowlag.delivery import PRESETS
 from flowlag.record import PROBE_FORMAT
-from local.flow_log_service import FlowLogService
-from local.network import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
-from local.packet_capture import InMemoryCapture, InterfaceCapture
+from local.flow_logs.service import FlowLogService
+from local.network.capture import InMemoryCapture, InterfaceCapture
+from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
 from sender.order import Order
 from sender.packets import build
 

@@ -11,16 +11,7 @@ from hypothesis import strategies as st
 from flowlag.delivery import PRESETS, Schedule
 from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, RecordFormat
 from flowlag.signature import SHORTEST, is_signed
-from local.flow_log_service import (
-    EVENT_OVERHEAD_BYTES,
-    MAX_BATCH_BYTES,
-    MAX_EVENTS,
-    FlowLog,
-    batches,
-    log_events,
-    schedule_of,
-)
-from local.flow_records import (
+from local.flow_logs.records import (
     EGRESS,
     INGRESS,
     Delivery,
@@ -32,6 +23,15 @@ from local.flow_records import (
     Window,
     parse_packet,
     records,
+)
+from local.flow_logs.service import (
+    EVENT_OVERHEAD_BYTES,
+    MAX_BATCH_BYTES,
+    MAX_EVENTS,
+    FlowLog,
+    batches,
+    log_events,
+    schedule_of,
 )
 from sender.order import Order
 from sender.packets import build

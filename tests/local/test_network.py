@@ -19,9 +19,9 @@ from threading import Thread, active_count
 import pytest
 
 from flowlag.signature import SHORTEST
-from local.endpoint_relay import relayed
-from local.flow_records import INGRESS, parse_packet
-from local.network import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
+from local.flow_logs.records import INGRESS, parse_packet
+from local.network.relay import relayed
+from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
 from sender.order import Order
 from sender.packets import build
 
@@ -266,7 +266,7 @@ def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process():
 OWNER = """
 import os, sys, time
 from pathlib import Path
-from local.network import Network
+from local.network.virtual import Network
 alive = int(sys.argv[1])
 with Network() as network:
     for host in network.hosts:
@@ -317,7 +317,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces are a 
 def test_the_same_holds_without_root(tmp_path):
     again = f"""
 import sys
-from local.network import become_network_root, unavailable
+from local.network.virtual import become_network_root, unavailable
 become_network_root()
 reason = unavailable()
 if reason:
@@ -340,7 +340,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 def test_without_privilege_and_without_a_user_namespace_there_is_a_reason_and_nothing_has_changed():
     refused = """
 import os
-from local.network import become_network_root, unavailable
+from local.network.virtual import become_network_root, unavailable
 def refuse(flags):
     raise PermissionError(1, "Operation not permitted")
 os.unshare = refuse

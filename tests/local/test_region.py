@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.region import Region, RegionFailed
+from local.cloud.region import Region, RegionFailed
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +136,7 @@ class TestEnd:
 
     @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
     def test_a_region_of_its_own_ends_on_a_signal(self, end, scratch_of_the_test):
-        process = subprocess.Popen([sys.executable, "-m", "local.region"], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-m", "local.cloud.region"], stdout=subprocess.PIPE)
         facts = json.loads(process.stdout.readline())
         processes = family(process.pid)
         process.send_signal(end)
@@ -152,7 +152,7 @@ class TestParent:
 
     PROGRAM = textwrap.dedent("""
         import time
-        from local.region import Region
+        from local.cloud.region import Region
         with Region() as region:
             print(region.pid, flush=True)
             time.sleep(600)
@@ -230,7 +230,7 @@ def test_nobodys_aws_settings_reach_it(monkeypatch):
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1) to forbid network namespaces")
 def test_where_no_network_can_be_made_it_is_in_memory(scratch_of_the_test):
-    forbid = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$0" -m local.region'
+    forbid = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$0" -m local.cloud.region'
     process = subprocess.Popen(
         ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, sys.executable], stdout=subprocess.PIPE
     )

@@ -10,9 +10,9 @@ import pytest
 from flowlag.capture import parse_capture
 from flowlag.ledger import SENT, parse_ledger
 from flowlag.signature import payload_bytes
-from local.boxes import HostBox, InMemoryBox
-from local.network import InMemoryNetwork, Network, unavailable
-from local.region import Region
+from local.cloud.boxes import HostBox, InMemoryBox
+from local.cloud.region import Region
+from local.network.virtual import InMemoryNetwork, Network, unavailable
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import boto3
 import botocore.exceptions
 import pytest
 
-from local.region import Region
+from local.cloud.region import Region
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

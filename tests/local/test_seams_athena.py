@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from local.region import Region
+from local.cloud.region import Region
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from local.documents import Document, InvalidDocument, InvalidParameters, Step
+from local.cloud.documents import Document, InvalidDocument, InvalidParameters, Step
 
 CONTENT = {
     "schemaVersion": "2.2",

@@ -6,7 +6,7 @@ import botocore.exceptions
 import pytest
 
 from flowlag.record import DEFAULT_FORMAT
-from local.region import Region
+from local.cloud.region import Region
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from local import trino
+from local.cloud import trino
 
 UTC = dt.UTC
 

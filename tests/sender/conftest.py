@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from local.network import Host, Network, unavailable
+from local.network.virtual import Host, Network, unavailable
 from sender.order import Order
 from sender.processes import end, holder, lock_of
 

@@ -37,7 +37,7 @@ def main() -> None:
         # MiniStack reads its settings when it is imported.
         from ministack.app import app  # noqa: PLC0415
 
-        from local import flow_log_api, seams  # noqa: PLC0415
+        from local.cloud import flow_log_api, seams  # noqa: PLC0415
 
         seams.install({}, f"http://{LOOPBACK}:{port}", Path(state))
         flow_log_api.MOST_PER_RESOURCE = 1_000  # all runs share one sender

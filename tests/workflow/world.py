@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs
 from uuid import uuid4
 
-from local.documents import Document, InvalidParameters
+from local.cloud.documents import Document, InvalidParameters
 from tests.workflow.clouds import Cloud
 from tests.workflow.sources import resources
 

@@ -7,7 +7,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from flowlag.capture import parse_capture
 from flowlag.ledger import Ledger, parse_ledger
 
 if TYPE_CHECKING:
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from flowlag.plan import RunPlan
     from flowlag_aws.store import Store
 

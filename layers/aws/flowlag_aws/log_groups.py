@@ -16,7 +16,7 @@ from flowlag_aws.flow_logs import RUN_TAG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 RETENTION_DAYS = 7
 """Long enough to reconcile a run again by hand."""

@@ -6,8 +6,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from flowlag import tables
+from flowlag.instants import seconds_between
 from flowlag.landing import digest
-from flowlag.observation import seconds_between
 from flowlag.stamp import due_at
 from flowlag.summary import DelayColumns
 from flowlag_aws import clients, parquet
@@ -16,9 +16,10 @@ from flowlag_aws.store import Store, landing_key
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from flowlag.instants import Micros
     from flowlag.landing import Landed
     from flowlag.ledger import Ledger
-    from flowlag.observation import Micros, Observation
+    from flowlag.observation import Observation
     from flowlag.plan import RunPlan
     from flowlag.probe import Unparsable
     from flowlag.summary import ArmSummary, RunSummary

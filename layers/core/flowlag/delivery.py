@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

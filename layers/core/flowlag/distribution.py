@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 BURST_GAP_S = 30.0
 """Deliveries less than this apart are one burst."""

@@ -14,7 +14,7 @@ from flowlag.probe import ProbeFilter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from flowlag.plan import RunPlan
     from flowlag.probe import Event
 

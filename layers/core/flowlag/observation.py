@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from flowlag.instants import Micros, seconds_between
+
 if TYPE_CHECKING:
     from flowlag.plan import Arm, RunPlan
     from flowlag.probe import Probe
-
-type Micros = int
-"""An instant: integer microseconds since the Unix epoch, UTC."""
-
-
-def seconds_between(later: Micros | None, earlier: Micros | None) -> float | None:
-    """`later - earlier` in seconds, negative where it is negative; None where either is unknown."""
-    if later is None or earlier is None:
-        return None
-    return (later - earlier) / 1_000_000
 
 
 class Observation(NamedTuple):

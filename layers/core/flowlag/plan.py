@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import UnionType
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 CLOUDWATCH: Final = "cloud-watch-logs"
 """A destination, as `LogDestinationType` of CreateFlowLogs names it."""

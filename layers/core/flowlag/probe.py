@@ -13,7 +13,7 @@ from flowlag.stamp import PORTS, decode_delivered, due_at
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from flowlag.plan import RunPlan
 
 TCP = 6

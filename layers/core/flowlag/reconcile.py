@@ -14,7 +14,7 @@ from flowlag.stamp import UNSENDABLE_PORT, encode, tick_at
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from flowlag.plan import Arm, RunPlan
 
 NEVER_SENT = "never_sent"

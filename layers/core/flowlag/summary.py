@@ -10,7 +10,7 @@ from flowlag.distribution import BURST_GAP_S, Distribution, burst_period_s, burs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
     from flowlag.reconcile import Counts
     from flowlag.verdict import Verdict
 

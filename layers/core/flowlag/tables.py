@@ -13,7 +13,7 @@ from flowlag.reconcile import EXPECTED_MISSING, LOST_ON_WIRE, NEVER_SENT, NOT_RE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 SCHEMA_VERSION = "1"
 """Written into every Parquet file's metadata as `schema_version`."""

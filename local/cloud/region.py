@@ -1,7 +1,7 @@
 """Your machine as a region: one process that holds the virtual network, the embedded AWS and the flow-log service.
 
-`python -m local.region` is that process. When it is up, it says so in one line of JSON on standard output; when it
-ends, it leaves nothing behind: no process, no namespace, no file. `Region` starts and ends it.
+`python -m local.cloud.region` is that process. When it is up, it says so in one line of JSON on standard output;
+when it ends, it leaves nothing behind: no process, no namespace, no file. `Region` starts and ends it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ import psutil
 
 from flowlag.delivery import PRESETS
 from flowlag.errors import FlowlagError
-from local.network import InMemoryNetwork, Network, become_network_root, unavailable
+from local.network.virtual import InMemoryNetwork, Network, become_network_root, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from local.boxes import Box
-    from local.packet_capture import PacketSource
+    from local.cloud.boxes import Box
+    from local.network.capture import PacketSource
 
 LOOPBACK: Final = "127.0.0.1"
 """The region is of this machine only."""
@@ -73,7 +73,7 @@ class Region:
         endpoint: URL of the embedded AWS.
         network: `namespaces`, or `in-memory` where the kernel grants no network.
         reason: why it is in memory; empty where it is not.
-        service_log: the flow-log service's own log, see `local.flow_log_service`.
+        service_log: the flow-log service's own log, see `local.flow_logs.service`.
         pid: the region's process.
     """
 
@@ -141,7 +141,7 @@ class _Scratch:
 
 def _start(arguments: Sequence[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "local.region", "--with-parent", *arguments],
+        [sys.executable, "-m", "local.cloud.region", "--with-parent", *arguments],
         stdin=subprocess.PIPE,  # its end tells the region that we are gone
         stdout=subprocess.PIPE,
         stderr=said,
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
-    parser = ArgumentParser(prog="python -m local.region", description=(__doc__ or "").splitlines()[0])
+    parser = ArgumentParser(prog="python -m local.cloud.region", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0 takes a free one")
     parser.add_argument("--region", default="us-east-1", help="the AWS region that it plays")
     parser.add_argument("--preset", choices=PRESETS, default="xen-600", help="habits of the flow-log service")
@@ -244,8 +244,8 @@ def _run(options: Namespace, undo: ExitStack, scratch: Path) -> None:
     boxes, packets = _network(undo, port, scratch) if reason is None else _in_memory_network(scratch)
 
     # MiniStack reads its settings when it is imported.
-    from local import seams  # noqa: PLC0415
-    from local.flow_log_service import FlowLogService  # noqa: PLC0415
+    from local.cloud import seams  # noqa: PLC0415
+    from local.flow_logs.service import FlowLogService  # noqa: PLC0415
 
     seams.install(boxes, endpoint, scratch)
     service_log = logs / "flow-log-service.jsonl"
@@ -324,9 +324,9 @@ def _set_environment(scratch: Path, port: int, region: str) -> None:
 # ---------------------------------------------------------------- its network
 def _network(undo: ExitStack, port: int, scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
     """What stands for the instances, and what their flow logs see."""
-    from local.boxes import HostBox  # noqa: PLC0415 - brings boto3
-    from local.endpoint_relay import relayed  # noqa: PLC0415 - as little as possible before `unavailable`
-    from local.packet_capture import InterfaceCapture  # noqa: PLC0415 - likewise
+    from local.cloud.boxes import HostBox  # noqa: PLC0415 - brings boto3
+    from local.network.capture import InterfaceCapture  # noqa: PLC0415 - likewise
+    from local.network.relay import relayed  # noqa: PLC0415 - as little as possible before `unavailable`
 
     network = undo.enter_context(Network())
     undo.enter_context(relayed(network.hosts, port))
@@ -335,8 +335,8 @@ def _network(undo: ExitStack, port: int, scratch: Path) -> tuple[Mapping[str, Bo
 
 
 def _in_memory_network(scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
-    from local.boxes import InMemoryBox  # noqa: PLC0415 - as above
-    from local.packet_capture import InMemoryCapture  # noqa: PLC0415 - likewise
+    from local.cloud.boxes import InMemoryBox  # noqa: PLC0415 - as above
+    from local.network.capture import InMemoryCapture  # noqa: PLC0415 - likewise
 
     network = InMemoryNetwork()
     boxes = {name: InMemoryBox(network, _home(scratch, name)) for name in ("sender", "target")}

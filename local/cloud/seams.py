@@ -32,14 +32,14 @@ from ministack.core.responses import AccountRegionScopedDict, error_response_jso
 from ministack.services import athena, cloudwatch_logs, ec2, iam, lambda_svc, ssm, stepfunctions
 from ministack.services.cloudformation import provisioners
 
-from local import flow_log_api, trino
-from local.boxes import ROLE_TAG, Outcome, instance_environment
-from local.documents import Document, InvalidDocument, InvalidParameters, Step
+from local.cloud import flow_log_api, trino
+from local.cloud.boxes import ROLE_TAG, Outcome, instance_environment
+from local.cloud.documents import Document, InvalidDocument, InvalidParameters, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from local.boxes import Box
+    from local.cloud.boxes import Box
 
     type Properties = Mapping[str, Any]
     type Response = tuple[int, dict[str, str], bytes]

@@ -33,8 +33,8 @@ from flowlag.delivery import Preset, Schedule
 from flowlag.errors import InvalidFormat
 from flowlag.plan import CLOUDWATCH
 from flowlag.record import DEFAULT_FORMAT, RecordFormat
-from local.flow_records import Delivery, Interface, Packet, Pipeline, records
-from local.network import SENDER_ADDRESS
+from local.flow_logs.records import Delivery, Interface, Packet, Pipeline, records
+from local.network.virtual import SENDER_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_logs.type_defs import InputLogEventTypeDef
 
-    from local.packet_capture import PacketSource
+    from local.network.capture import PacketSource
 
 POLL_S: Final = 0.3
 """How often the embedded AWS is asked for its flow logs; a new one is seen that late at most."""

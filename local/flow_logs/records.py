@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flowlag.delivery import Schedule
-    from flowlag.observation import Micros
+    from flowlag.instants import Micros
 
 INGRESS: Final = "ingress"
 EGRESS: Final = "egress"

@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowlag.capture import Seen
 from flowlag.errors import FlowlagError, InvalidRequest
 from flowlag.signature import HEADERS_BYTES
-from local.flow_records import INGRESS, parse_packet
+from local.flow_logs.records import INGRESS, parse_packet
 from sender.capturing import capture
 from sender.jobs import CAPTURE, SENDING, START_TIMEOUT_S, Job, NotStarted
 from sender.order import Order
@@ -36,7 +36,7 @@ from sender.sending import send
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local.network import Host, InMemoryNetwork
+    from local.network.virtual import Host, InMemoryNetwork
 
 ROLE_TAG: Final = "flowlag:role"
 """The tag that says which host of the network an instance is."""

@@ -1,8 +1,8 @@
 """EC2's flow-log API as AWS documents it: CreateFlowLogs, DescribeFlowLogs and DeleteFlowLogs.
 
 MiniStack keeps flow logs but takes whatever it is given. These are its three request handlers anew, on its own
-store; `local.seams` puts them in place. A handler takes EC2's query parameters, each a list, and returns status,
-headers and body.
+store; `local.cloud.seams` puts them in place. A handler takes EC2's query parameters, each a list, and returns
+status, headers and body.
 """
 
 # ruff: noqa: SLF001 - MiniStack's stores and helpers have private names only

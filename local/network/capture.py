@@ -7,12 +7,12 @@ import struct
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from local.flow_records import EGRESS, INGRESS, Packet, parse_packet
+from local.flow_logs.records import EGRESS, INGRESS, Packet, parse_packet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from local.network import Host, InMemoryNetwork
+    from local.network.virtual import Host, InMemoryNetwork
 
 _ETH_P_ALL = 0x0003
 """Outgoing packets are shown to sockets of every protocol only."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from local.network import Host
+    from local.network.virtual import Host
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK_BYTES = 65_536

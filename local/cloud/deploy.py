@@ -15,7 +15,7 @@ from local.checkout import CHECKOUT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.region import Region
+    from local.cloud.region import Region
 
 STACK: Final = "flowlag"
 LAYERS: Final = CHECKOUT / ".build" / "layers"

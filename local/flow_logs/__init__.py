@@ -1,0 +1,1 @@
+"""The flow-log service that no emulator has: from captured packets to delivered flow records."""
