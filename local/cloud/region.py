@@ -31,6 +31,7 @@ import psutil
 
 from flowlag.delivery import PRESETS
 from flowlag.errors import FlowlagError
+from local.cloud.settings import ministack_settings
 from local.network.virtual import InMemoryNetwork, Network, become_network_root, unavailable
 
 if TYPE_CHECKING:
@@ -307,17 +308,9 @@ def _set_environment(scratch: Path, port: int, region: str) -> None:
     os.environ.clear()
     os.environ.update(
         kept,
-        TMPDIR=str(scratch),
+        **ministack_settings(scratch, port, region),
         AUTH="true",  # IAM is enforced: every function has the rights of its role, and no others
-        ATHENA_ENGINE="duckdb",
-        DOCKER_HOST=f"unix://{scratch}/none",  # MiniStack removes containers of a Docker that it finds
-        GATEWAY_PORT=str(port),
-        IOT_MTLS_ENABLED="0",  # these two would listen on ports of their own
-        SFTP_ENABLED="0",
-        LOG_LEVEL="WARNING",
-        MINISTACK_REGION=region,
-        S3_DATA_DIR=str(scratch / "s3"),
-        STATE_DIR=str(scratch / "state"),
+        TMPDIR=str(scratch),
     )
 
 

@@ -8,15 +8,10 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from hypothesis import settings
 
 from flowlag_aws import clients
 from flowlag_aws.store import Store
 from tests.contract.clouds import COMMANDS, REGION, Cloud, free_port, server
-
-# A gate says the same of the same code: examples are derived from the test, and a busy machine is no failure.
-settings.register_profile("gate", derandomize=True, deadline=None)
-settings.load_profile("gate")
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

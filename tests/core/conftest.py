@@ -6,15 +6,10 @@ The fixtures are values and functions without state, so that property tests may 
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
 
 from flowlag.plan import RunPlan, RunRequest, Site, plan_run
 from flowlag.record import FlowRecord, RecordFormat
 from flowlag.stamp import due_at, encode
-
-# A gate says the same of the same code: examples are derived from the test, and a busy machine is no failure.
-settings.register_profile("gate", derandomize=True, deadline=None)
-settings.load_profile("gate")
 
 NOW = 1_646_334_000_000_000
 

@@ -9,15 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from local.network.virtual import Host, Network, unavailable
 from sender.order import Order
 from sender.processes import end, holder, lock_of
-
-# A gate says the same of the same code: examples are derived from the test, and a busy machine is no failure.
-settings.register_profile("gate", derandomize=True, deadline=None)
-settings.load_profile("gate")
 
 WORKERS = ("send", "capture", "ship-ledger", "ship-capture")
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from local.cloud.settings import ministack_settings
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -26,14 +28,7 @@ def main() -> None:
     """Serve until standard input ends."""
     port = sys.argv[1]
     with tempfile.TemporaryDirectory() as state:
-        os.environ |= {
-            "GATEWAY_PORT": port,
-            "LOG_LEVEL": "WARNING",
-            "S3_DATA_DIR": f"{state}/s3",
-            "DOCKER_HOST": f"unix://{state}/none",
-            "IOT_MTLS_ENABLED": "0",
-            "SFTP_ENABLED": "0",
-        }
+        os.environ |= ministack_settings(Path(state), int(port))
         # MiniStack reads its settings when it is imported.
         from ministack.app import app  # noqa: PLC0415
 
