@@ -37,9 +37,9 @@ def first_delivery(file: str) -> None:
     with open(file, encoding="utf-8") as text:  # noqa: PTH123 - pathlib is not imported yet
         given = json.load(text)
     plan = RunPlan.of_json(given["plan"])
-    delivery = CloudWatchLogsEvent(given["event"]).parse_logs_data()
-    events = [(each["id"], each["message"], given["received_at"]) for each in delivery["logEvents"]]
-    observations = land(plan, plan.arms[0].name, events).observations
+    log_events = CloudWatchLogsEvent(given["event"]).parse_logs_data()["logEvents"]
+    event_ids, messages = ([each[name] for each in log_events] for name in ("id", "message"))
+    observations = land(plan, plan.arms[0].name, event_ids, messages, given["received_at"]).observations
     parquet.encode(OBSERVATIONS, {name: list(map(attrgetter(name), observations)) for name in OBSERVATIONS})
 
 
@@ -56,8 +56,8 @@ def first_invocation(file: str) -> None:
         given = json.load(text)
     clients.s3()
     decode_records.now = lambda: given["received_at"]  # type: ignore[attr-defined]
-    Store.plan = lambda _, __: RunPlan.of_json(given["plan"])  # type: ignore[method-assign]
-    Store.put = lambda _, key, __: key  # type: ignore[method-assign]
+    Store.plan = lambda _, __: RunPlan.of_json(given["plan"])  # type: ignore[assignment, method-assign]
+    Store.put = Store.put_new = lambda _, key, __: key  # type: ignore[assignment, method-assign]
     decode_records.handler(given["event"], Context())  # type: ignore[arg-type]
 
 
@@ -87,9 +87,11 @@ def peak_mb() -> int:
 
 if __name__ == "__main__":
     os.environ |= {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # nothing is sent; should it be, it goes nowhere
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # as in the template
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
         "RESULTS_BUCKET": "results",
     }

@@ -29,6 +29,7 @@ from cold_decoder import Context
 
 from flowlag.plan import RunRequest, Site, plan_run
 from flowlag.record import PROBE_FORMAT
+from flowlag_aws import telemetry
 from flowlag_aws.store import Store
 from functions import decode_records
 
@@ -114,8 +115,8 @@ def _foreign(chance: random.Random) -> str:
 def _line(target: str, srcport: int, dstport: int, traffic: str, start: int) -> str:
     sender = PLAN.sender_address
     return (
-        f"5 012345678901 {PLAN.interface_id} {sender} {target} {srcport} {dstport} 6 {traffic} {start} {start + 60} "
-        f"ACCEPT 2 egress {PLAN.sender_instance_id} {sender} {target} {PLAN.az_id} OK"
+        f"5 012345678901 {PLAN.interface_id} {sender} {target} {srcport} {dstport} 6 {traffic} {start} "
+        f"{start + 60} ACCEPT 2 egress {PLAN.sender_instance_id} {sender} {target} {PLAN.az_id} OK"
     )
 
 
@@ -152,9 +153,10 @@ def decode(event: Event) -> None:
 def without_s3() -> None:
     """Have the plan at hand, drop what is written, and receive every delivery at the same instant."""
     os.environ["RESULTS_BUCKET"] = "results"
-    decode_records.logger.setLevel("CRITICAL")
+    telemetry.logger.setLevel("CRITICAL")
     patch.object(Store, "plan", lambda _, __: PLAN).start()
     patch.object(Store, "put", lambda _, key, __: key).start()
+    patch.object(Store, "put_new", lambda _, key, __: key).start()
     patch.object(decode_records, "now", lambda: RECEIVED_AT).start()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowlag.first_delivery import FirstDelivery
+from flowlag.first_delivery import FirstDelivery, t0
 from flowlag_aws.clock import now
 from flowlag_aws.log_groups import delivered
 from flowlag_aws.settings import Results
@@ -24,10 +24,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     store = Store(Results.read().results_bucket)
     plan = store.plan(event["run_id"])
     creation = event["creation"]
-    t0 = creation["t0_before_call"]
+    created_at = t0(creation)
     asked_at = now()
+    events = list(delivered(creation["log_group"], created_at))
     check = FirstDelivery.of_json(event["check"]).looked(
-        plan, t0, delivered(creation["log_group"], t0), asked_at=asked_at, answered_at=now()
+        plan, created_at, events, asked_at=asked_at, answered_at=now()
     )
     store.put_control(plan.run_id, f"{event['arm']}.first_delivery", check.to_json())
     return check.to_json()

@@ -41,13 +41,14 @@ def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, in
         if delivery.message_type != DATA_MESSAGE:
             return {}  # its log group is empty
         run_id, arm = run_and_arm(delivery.log_group)
-        events = [(each["id"], each["message"], received_at) for each in delivery["logEvents"]]
+        event_ids = [each["id"] for each in delivery["logEvents"]]
+        messages = [each["message"] for each in delivery["logEvents"]]
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         reason = f"the event is not a CloudWatch Logs envelope: {type(error).__name__}: {error}"
         rows.put_unopened(json.dumps(event.raw_event), reason, received_at)
         return {"unparsable": 1}
     plan = rows.store.plan(run_id)
-    landed = land(plan, arm, events)
+    landed = land(plan, arm, event_ids, messages, received_at)
     if landed.observations:
         rows.put_landing(landed)
     if landed.sifted.unparsable:

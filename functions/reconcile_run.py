@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flowlag.first_delivery import t0
 from flowlag.reconcile import Evidence, reconcile
 from flowlag_aws.evidence import read_capture, read_ledger
 from flowlag_aws.log_groups import delivered
@@ -48,14 +49,16 @@ def _close(rows: Rows, plan: RunPlan, arm: Arm, ledger: Ledger) -> dict[str, Any
         Evidence(
             ledger=ledger,
             seen=read_capture(rows.store, plan),
-            delivered=list(delivered(creation["log_group"], creation["t0_before_call"])),
+            delivered=list(delivered(creation["log_group"], t0(creation))),
             received=rows.received(plan.run_id, arm.name),
             stop_requested_at=stop.get("requested_at"),
             flow_log_id=creation["flow_log_id"],
         ),
     )
-    if reconciled.unparsable:
-        rows.put_quarantine(plan, arm.name, f"{plan.run_id}.{arm.name}", reconciled.unparsable, received_at=None)
+    already = rows.quarantined(plan, arm.name) if reconciled.unparsable else set()
+    unparsable = [each for each in reconciled.unparsable if each.event_id not in already]
+    if unparsable:
+        rows.put_quarantine(plan, arm.name, "", unparsable, received_at=None)
     return {
         "arm": arm.name,
         "first_delivery": check.get("status"),

@@ -21,7 +21,7 @@ def test_the_first_receipt_of_an_event_counts_whatever_came_after_it(store: Stor
         (RECEIVED_AT - 60, {event_id(1): messages[event_id(1)]}),  # in another batch, which was received before
     ]
     for received_at, delivered in deliveries:
-        rows.put_landing(land(PLAN, ARM, [(name, text, received_at) for name, text in delivered.items()]))
+        rows.put_landing(land(PLAN, ARM, list(delivered), delivered.values(), received_at))
     assert rows.received(PLAN.run_id, ARM) == {
         event_id(0): RECEIVED_AT,
         event_id(1): RECEIVED_AT - 60,

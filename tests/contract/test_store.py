@@ -70,8 +70,10 @@ def test_the_keys_under_a_prefix_come_in_order_from_every_page(store: Store) -> 
 
 @pytest.mark.usefixtures("aws")
 def test_a_bucket_that_is_not_there_is_an_error_and_not_an_absence(unique: str) -> None:
-    with pytest.raises(ClientError, match="NoSuchBucket"):
-        Store(unique).find("key")
+    store = Store(unique)
+    for use in (lambda: store.find("key"), lambda: store.put("key", b""), lambda: store.put_new("key", b"")):
+        with pytest.raises(ClientError, match="NoSuchBucket"):
+            use()
 
 
 def test_control_documents_and_texts_come_back_as_they_were(store: Store) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flowlag.first_delivery import DELIVERED, EXPIRED, WAITING, FirstDelivery
+from flowlag.first_delivery import DELIVERED, EXPIRED, WAITING, FirstDelivery, t0
 from flowlag.plan import RunPlan
 from flowlag.probe import Event
 
@@ -79,3 +79,16 @@ def test_what_was_seen_survives_json(plan: RunPlan, stray: Event, probes: list[E
     for found in ([], [stray], [stray, *probes]):
         state = looked(plan, FirstDelivery(), 150, *found)
         assert FirstDelivery.of_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (T0 + 300_000, T0),  # the usual order
+        (T0 - 900_000, T0),  # the service counts whole seconds, or the clocks differ a little
+        (T0 - 60 * SECOND, T0 - 60 * SECOND),  # a retried step got the flow log of its first try
+        (None, T0),  # not described yet
+    ],
+)
+def test_t0_is_our_clock_unless_the_flow_log_is_older_than_the_call(service: int | None, expected: int) -> None:
+    assert t0({"t0_before_call": T0, "t0_service": service}) == expected

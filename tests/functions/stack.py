@@ -4,6 +4,7 @@
 that the function's own policies do not allow.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 BUCKET = "flowlag-results"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
+
+STATES: Json = json.loads((ROOT / "statemachine" / "benchmark.asl.json").read_text())["States"]
+STATES |= STATES["EachArm"]["ItemProcessor"]["States"]
 
 type Need = tuple[str, str, Mapping[str, str]]
 """An action, the resource it is done to, and the context keys that a policy's condition may ask for."""

@@ -10,8 +10,7 @@ from flowlag_aws.store import NotStored
 from tests.functions.events import CREATION, MESSAGES, load
 from tests.functions.logs import answer_pages, stored
 from tests.functions.run import ARM, NOON, PLAN, Json, event_id, flow_line, instant
-from tests.functions.stack import Cloud
-from tests.functions.test_events import STATES
+from tests.functions.stack import STATES, Cloud
 
 type SetClock = Callable[..., None]
 

@@ -129,6 +129,14 @@ def test_a_retried_step_asks_for_the_same_flow_log(cloud: Cloud) -> None:
     assert [params for operation, params in cloud.calls if operation == "CreateFlowLogs"] == first
 
 
+@pytest.mark.usefixtures("on_an_interface", "decoder")
+def test_a_flow_log_that_comes_after_the_end_of_its_run_is_deleted(cloud: Cloud) -> None:
+    cloud.store.put_control(PLAN.run_id, "stop", {"requested_at": BEFORE})
+    with pytest.raises(RunStopped, match="was stopped while its arm 'cloudwatch-600' was being created"):
+        cloud.invoke("create_flow_log", load("create_flow_log"))
+    assert clients.ec2().describe_flow_logs()["FlowLogs"] == []
+
+
 @pytest.mark.usefixtures("decoder")
 def test_every_arm_of_every_run_has_a_token_of_its_own_that_ec2_takes(
     cloud: Cloud, on_an_interface: RunPlan

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from botocore.stub import Stubber
 
-from flowlag_aws import clients
+from flowlag_aws import clients, flow_logs
 from flowlag_aws.flow_logs import FlowLogRefused, FlowLogsRemain
 from tests.functions.events import load
 from tests.functions.run import PLAN
@@ -71,10 +71,33 @@ def test_unsuccessful_is_a_failure_although_the_call_succeeds(cloud: Cloud, stub
         cloud.invoke("delete_flow_logs", load("delete_flow_logs"))
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three looks, without a pause."""
+    monkeypatch.setattr(flow_logs, "LOOKS", 3)
+    monkeypatch.setattr(flow_logs, "LOOK_EVERY_S", 0)
+
+
+def described(ec2: Stubber, *flow_log_ids: str) -> None:
+    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": each} for each in flow_log_ids]}, OURS)
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_deleted_flow_log_may_be_described_for_a_while(cloud: Cloud, stub: Callable[..., Stubber]) -> None:
+    ec2 = stub(clients.ec2())
+    described(ec2, "fl-1")
+    ec2.add_response("delete_flow_logs", {"Unsuccessful": []}, {"FlowLogIds": ["fl-1"]})
+    described(ec2, "fl-1")
+    described(ec2)
+    assert cloud.invoke("delete_flow_logs", load("delete_flow_logs")) == {"deleted": ["fl-1"]}
+
+
+@pytest.mark.usefixtures("patience")
 def test_a_flow_log_that_outlives_its_deletion_is_a_failure(cloud: Cloud, stub: Callable[..., Stubber]) -> None:
     ec2 = stub(clients.ec2())
-    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]}, OURS)
+    described(ec2, "fl-1")
     ec2.add_response("delete_flow_logs", {"Unsuccessful": []}, {"FlowLogIds": ["fl-1"]})
-    ec2.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]}, OURS)
+    for _ in range(3):
+        described(ec2, "fl-1")
     with pytest.raises(FlowLogsRemain, match="run 'first-light' still has the flow logs fl-1 after deleting them"):
         cloud.invoke("delete_flow_logs", load("delete_flow_logs"))

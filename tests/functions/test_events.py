@@ -1,13 +1,8 @@
-import json
-
 import pytest
 
 from tests.functions.events import EVENTS, PACKED, load
 from tests.functions.run import pack, unpack
-from tests.functions.stack import ROOT
-
-STATES = json.loads((ROOT / "statemachine" / "benchmark.asl.json").read_text())["States"]
-STATES |= STATES["EachArm"]["ItemProcessor"]["States"]
+from tests.functions.stack import ROOT, STATES
 
 
 def test_there_is_no_other_file() -> None:

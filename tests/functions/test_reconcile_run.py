@@ -11,8 +11,7 @@ from flowlag_aws.store import NotStored
 from tests.functions.events import CREATION, MESSAGES, load
 from tests.functions.logs import answer_pages, stored
 from tests.functions.run import ARM, NOON, PLAN, Json, delivery, event_id, flow_line, instant, pack
-from tests.functions.stack import Cloud
-from tests.functions.test_events import STATES
+from tests.functions.stack import STATES, Cloud
 
 type SetClock = Callable[..., None]
 
@@ -212,6 +211,13 @@ def test_what_cannot_be_read_is_kept_also_if_the_decoder_never_saw_it(run: Cloud
     (row,) = run.rows(f"quarantine/{DAY}/first-light.{ARM}.parquet")
     assert (row["event_id"], row["raw"]) == (event_id(8), MESSAGES[event_id(8)])
     assert (row["reason"], row["received_at"]) == ("the line has 3 fields where its format has 20", None)
+
+
+def test_what_the_decoder_put_into_quarantine_is_there_once(run: Cloud, logs: Stubber) -> None:
+    run.invoke("decode_records", pack(delivery({event_id(8): MESSAGES[event_id(8)]})))
+    reconcile(run, logs)
+    (row,) = [row for key in run.objects("quarantine/") for row in run.rows(key)]
+    assert (row["event_id"], row["received_at"]) == (event_id(8), RECEIVED_AT)
 
 
 # ---------------------------------------------------------------- again

@@ -7,6 +7,7 @@ from tests.functions.events import load
 from tests.functions.stack import Context, Template
 
 KINDS = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, FromEnvironment)]
+OF_LIBRARIES = ("POWERTOOLS_", "ARROW_")
 FUNCTIONS = ["PlanRun", "StartTraffic", "StopTraffic", "CreateFlowLog", "CheckFirstDelivery", "DecodeRecords"]
 FUNCTIONS += ["DeleteFlowLogs", "ReconcileRun", "SummarizeRun"]
 
@@ -40,7 +41,7 @@ def test_the_template_sets_no_variable_that_no_function_reads() -> None:
     known = {name.upper() for kind in KINDS for name in kind.__dataclass_fields__}
     for function in FUNCTIONS:
         ours = template.environment(f"{function}Function").keys()
-        assert {name for name in ours if not name.startswith("POWERTOOLS_")} <= known
+        assert {name for name in ours if not name.startswith(OF_LIBRARIES)} <= known
 
 
 def test_a_function_that_was_deployed_without_its_settings_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

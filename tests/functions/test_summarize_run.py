@@ -10,8 +10,7 @@ from flowlag_aws.rows import Rows
 from flowlag_aws.store import NotStored
 from tests.functions.events import RECONCILED, load
 from tests.functions.run import ARM, NOON, PLAN, Json, instant
-from tests.functions.stack import Cloud
-from tests.functions.test_events import STATES
+from tests.functions.stack import STATES, Cloud
 
 RUN = f"runs/region=eu-west-1/dt=2026-11-23/{PLAN.run_id}.parquet"
 BURSTS = (instant(NOON + 100), instant(NOON + 100) + 400_000, instant(NOON + 160))

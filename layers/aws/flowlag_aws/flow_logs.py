@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from flowlag.errors import FlowlagError
@@ -21,6 +22,10 @@ RUN_TAG = "flowlag:run-id"
 """Which run a flow log belongs to: how cleanup finds what a crashed step left behind."""
 OWNER_TAG = "flowlag:execution"
 """The execution that owns a flow log: whoever sweeps can ask whether it still lives."""
+
+LOOKS = 10
+LOOK_EVERY_S = 2.0
+"""EC2 is eventually consistent: a deleted flow log may be described for some seconds more."""
 
 
 class FlowLogRefused(FlowlagError):
@@ -119,10 +124,12 @@ def delete_flow_logs(run_id: str) -> list[str]:
     if ids:
         answer = clients.ec2().delete_flow_logs(FlowLogIds=ids)
         _refuse(answer.get("Unsuccessful", []), "delete a flow log")
-    left = find_flow_logs(run_id)
-    if left:
-        raise FlowLogsRemain(f"run '{run_id}' still has the flow logs {', '.join(left)} after deleting them")
-    return ids
+    for _ in range(LOOKS):
+        left = find_flow_logs(run_id)
+        if not left:
+            return ids
+        sleep(LOOK_EVERY_S)
+    raise FlowLogsRemain(f"run '{run_id}' still has the flow logs {', '.join(left)} after deleting them")
 
 
 def find_flow_logs(run_id: str) -> list[str]:

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from flowlag import tables
+from flowlag.first_delivery import t0
 from flowlag.instants import seconds_between
 from flowlag.landing import digest
 from flowlag.stamp import due_at
@@ -73,11 +74,8 @@ class Rows:
     def put_first_delivery(
         self, plan: RunPlan, arm: str, creation: Mapping[str, Any], check: Mapping[str, Any]
     ) -> float | None:
-        """Write when an arm was created and first delivered, and return the seconds between.
-
-        From our clock before the call, the earliest T0: the service's own has whole seconds on some endpoints.
-        """
-        first_delivery_s = seconds_between(check.get("first_record_at"), creation["t0_before_call"])
+        """Write when an arm was created and first delivered, and return the seconds between."""
+        first_delivery_s = seconds_between(check.get("first_record_at"), t0(creation))
         row = {
             "run_id": plan.run_id,
             "arm": arm,
@@ -122,7 +120,7 @@ class Rows:
         Args:
             plan: the run.
             arm: the arm.
-            name: tells the object from others of the run.
+            name: tells the object from others of the arm; empty for ReconcileRun's, of which there is one.
             unparsable: the records.
             received_at: when our Lambda got them, if it was from there that they came.
         """
@@ -138,7 +136,17 @@ class Rows:
             }
             for each in unparsable
         ]
-        self._put("quarantine", plan, name, parquet.encode_rows(tables.QUARANTINE, rows))
+        full_name = ".".join(filter(None, (plan.run_id, arm, name)))
+        self._put("quarantine", plan, full_name, parquet.encode_rows(tables.QUARANTINE, rows))
+
+    def quarantined(self, plan: RunPlan, arm: str) -> set[str]:
+        """The ids of the events of an arm that the decoder has put into quarantine."""
+        own = tables.object_key("quarantine", plan.region, plan.planned_at, f"{plan.run_id}.{arm}")
+        found: set[str] = set()
+        for key in self.store.keys(own.removesuffix("parquet")):
+            if key != own:
+                found.update(parquet.decode(self.store.get(key), ("event_id",))["event_id"])
+        return found
 
     def put_unopened(self, event: str, reason: str, received_at: Micros) -> None:
         """Write an event that nobody can open, whole, with the reason. It belongs to no run."""

@@ -23,6 +23,21 @@ DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 
 
+CLOCK_TOLERANCE_US: Final = 2_000_000
+"""How far our clock and the service's may be apart, and how coarse the service's may be."""
+
+
+def t0(creation: Mapping[str, Any]) -> Micros:
+    """When a flow log was created: our clock before the call, which the service's own time follows at once.
+
+    Unless the service says that the flow log is older. Then a step that was retried got it from its first try, and
+    the service's time is the only one.
+    """
+    before: Micros = creation["t0_before_call"]
+    service: Micros | None = creation["t0_service"]
+    return before if service is None or service > before - CLOCK_TOLERANCE_US else service
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstDelivery:
     """What the looks so far have shown. Instants in microseconds.

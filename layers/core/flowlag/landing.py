@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from flowlag.observation import Observation, observe
@@ -12,8 +13,8 @@ from flowlag.probe import ProbeFilter, Sifted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from flowlag.instants import Micros
     from flowlag.plan import RunPlan
-    from flowlag.probe import Delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,17 @@ class Landed:
     sifted: Sifted
 
 
-def land(plan: RunPlan, arm_name: str, events: Sequence[Delivered]) -> Landed:
-    """Tell the events of a delivery apart; `delivered_at` of each is when our Lambda received it."""
+def land(
+    plan: RunPlan, arm_name: str, event_ids: Sequence[str], messages: Iterable[str], received_at: Micros
+) -> Landed:
+    """Tell the events of one delivery apart, which our Lambda received at once; ids and messages in one order."""
     arm = plan.arm(arm_name)
-    sifted = ProbeFilter.of(plan).sift(events)
+    sifted = ProbeFilter.of(plan).sift(zip(event_ids, messages, repeat(received_at)))
     observations = tuple(
         observe(probe, plan, arm, event_id=event.event_id, received_at=event.delivered_at)
         for event, probe in sifted.probes
     )
-    return Landed(digest(event_id for event_id, _, _ in events), observations, sifted)
+    return Landed(digest(event_ids), observations, sifted)
 
 
 def digest(event_ids: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from flowlag.signature import is_signed
 from flowlag.stamp import PORTS, decode_delivered, due_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from flowlag.instants import Micros
     from flowlag.plan import RunPlan
@@ -46,7 +46,7 @@ class Event(NamedTuple):
 
 
 type Delivered = tuple[str, str, Micros]
-"""An event's three values bare, as thousands at once are handed over; an `Event` is one too."""
+"""An event's three values bare; thousands come at once. An `Event` is one, too."""
 
 
 class Unparsable(NamedTuple):
@@ -102,33 +102,29 @@ class ProbeFilter:
     def sift(self, events: Iterable[Delivered]) -> Sifted:
         """Tell events apart.
 
-        A glance decides first: in a busy log most records are foreign, and parsing is what costs.
+        In a busy log most records are foreign, and parsing is what costs. So one that a glance shows to be whole,
+        OK by its last field and without our port is only counted.
         """
-        delivered = list(events)
-        needle = self._needle()
-        doubtful = self._doubtful(delivered, needle)
-        sifted = Sifted(foreign=len(delivered) - len(doubtful))
-        for event in map(Event._make, doubtful):
-            try:
-                if needle in event.message:
-                    self._sift_candidate(sifted, event)
-                else:
-                    self._sift_rest(sifted, event.message)
-            except (UnparsableRecord, StampDisagreement) as reason:
-                sifted.unparsable.append(Unparsable(event.event_id, event.message, str(reason)))
+        sifted = Sifted()
+        needle, last, ok = self._needle(), len(self.record_format.names) - 1, f" {OK}"
+        may_glance = self.record_format.status_index == last
+        foreign = 0
+        for event_id, message, delivered_at in events:
+            if may_glance and needle not in message and message.endswith(ok) and message.count(" ") == last:
+                foreign += 1
+            else:
+                self._sift_doubtful(sifted, Event(event_id, message, delivered_at), needle)
+        sifted.foreign += foreign
         return sifted
 
-    def _doubtful(self, events: Sequence[Delivered], needle: str) -> Sequence[Delivered]:
-        """The events that are not foreign at a glance: whole, OK by their last field, and without our port."""
-        last = len(self.record_format.names) - 1
-        if self.record_format.status_index != last:
-            return events
-        ending = f" {OK}"
-        return [
-            event
-            for event in events
-            if needle in event[1] or not event[1].endswith(ending) or event[1].count(" ") != last
-        ]
+    def _sift_doubtful(self, sifted: Sifted, event: Event, needle: str) -> None:
+        try:
+            if needle in event.message:
+                self._sift_candidate(sifted, event)
+            else:
+                self._sift_rest(sifted, event.message)
+        except (UnparsableRecord, StampDisagreement) as reason:
+            sifted.unparsable.append(Unparsable(event.event_id, event.message, str(reason)))
 
     def _needle(self) -> str:
         names = self.record_format.names
