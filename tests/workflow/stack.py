@@ -203,7 +203,7 @@ class Run:
     def rows(self, table: str, arm: str = "") -> list[dict[str, Any]]:
         """A table's rows of this run, or of one of its arms."""
         name = f"{self.run_id}.{arm}" if arm else self.run_id
-        keys = [key for key in self._keys(f"{table}/region={REGION}/") if key.endswith(f"/{name}.parquet")]
+        keys = [key for key in self._keys(f"{table}/region={REGION}/") if f"/{name}." in key]
         return [row for key in keys for row in pq.ParquetFile(io.BytesIO(self._object(key))).read().to_pylist()]
 
     def events(self, arm: str) -> list[dict[str, Any]]:
