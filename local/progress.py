@@ -34,9 +34,8 @@ class Steps:
             TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
         )
         self._task = self._progress.add_task("", total=total)
-        self._name = ""
         self._entered = time.monotonic()
-        self._start, self._length = 0.0, 0.0
+        self._start, self._length = -1.0, 0.0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -51,12 +50,15 @@ class Steps:
         """Take the bar off the screen."""
         self._progress.stop()
 
+    @property
+    def completed(self) -> float:
+        """Seconds of the expected time that the bar shows as gone by."""
+        return self._progress.tasks[0].completed
+
     def enter(self, name: str) -> None:
         """Say which step it is now; to be called again and again while a step lasts."""
-        if name != self._name:
-            self._name, self._entered = name, time.monotonic()
-            start, length = self._starts.get(name, (self._start, 0.0))
-            if start >= self._start:
-                self._start, self._length = start, length
+        start, length = self._starts.get(name, (self._start, 0.0))
+        if start > self._start:
+            self._entered, self._start, self._length = time.monotonic(), start, length
         within = min(time.monotonic() - self._entered, self._length)
         self._progress.update(self._task, description=name, completed=self._start + within)
