@@ -1,0 +1,11 @@
+"""What holds for the tests of this machine as a region."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_of_ministack(tmp_path_factory):
+    """MiniStack makes a directory when it is imported: not a fixed one under the system's temporary files."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STATE_DIR", str(tmp_path_factory.mktemp("ministack")))
+        yield
