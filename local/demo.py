@@ -96,7 +96,9 @@ def main(options: DemoOptions, *, keep: bool, as_json: bool) -> int:
         else:
             screen.print(demo_result(result))
         if keep:
-            aside.print(f"The embedded AWS is up at {region.endpoint}; Ctrl-C ends it.")
+            aside.print(
+                f"The embedded AWS is up at {region.endpoint} (access key 'test', any secret); Ctrl-C ends it."
+            )
             threading.Event().wait()
     return 0
 
