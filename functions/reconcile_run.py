@@ -5,7 +5,7 @@ Needs nothing but the run's id, so that it can be run again by hand; the same ev
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from flowlag.first_delivery import t0
@@ -20,7 +20,6 @@ from flowlag_aws.telemetry import logger
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from flowlag.ledger import Ledger
     from flowlag.plan import Arm, RunPlan
 
 
@@ -31,30 +30,31 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     plan = rows.store.plan(event["run_id"])
     ledger = read_ledger(rows.store, plan)
     rows.put_ledger(plan, ledger)
+    stop = rows.store.find_control(plan.run_id, "stop") or {}
+    of_every_arm = Evidence(
+        ledger=ledger,
+        seen=read_capture(rows.store, plan),
+        delivered=(),
+        stop_requested_at=stop.get("requested_at"),
+    )
     return {
         "ledger_closed": ledger.closed,
-        "arms": [_close(rows, plan, arm, ledger) for arm in plan.arms],
+        "arms": [_close(rows, plan, arm, of_every_arm) for arm in plan.arms],
     }
 
 
-def _close(rows: Rows, plan: RunPlan, arm: Arm, ledger: Ledger) -> dict[str, Any]:
+def _close(rows: Rows, plan: RunPlan, arm: Arm, of_every_arm: Evidence) -> dict[str, Any]:
     creation = rows.store.find_control(plan.run_id, f"{arm.name}.creation")
     if creation is None:
         return {"arm": arm.name}
     check = rows.store.find_control(plan.run_id, f"{arm.name}.first_delivery") or {}
-    stop = rows.store.find_control(plan.run_id, "stop") or {}
-    reconciled = reconcile(
-        plan,
-        arm,
-        Evidence(
-            ledger=ledger,
-            seen=read_capture(rows.store, plan),
-            delivered=list(delivered(creation["log_group"], t0(creation))),
-            received=rows.received(plan.run_id, arm.name),
-            stop_requested_at=stop.get("requested_at"),
-            flow_log_id=creation["flow_log_id"],
-        ),
+    evidence = replace(
+        of_every_arm,
+        delivered=list(delivered(creation["log_group"], t0(creation))),
+        received=rows.received(plan.run_id, arm.name),
+        flow_log_id=creation["flow_log_id"],
     )
+    reconciled = reconcile(plan, arm, evidence)
     already = rows.quarantined(plan, arm.name) if reconciled.unparsable else set()
     unparsable = [each for each in reconciled.unparsable if each.event_id not in already]
     if unparsable:

@@ -63,7 +63,6 @@ NODATA = "NODATA"
 """There was no traffic in the aggregation interval: the flow's fields are `-`."""
 SKIPDATA = "SKIPDATA"
 """AWS skipped records in the interval, for lack of capacity or an internal error."""
-STATUSES = (OK, NODATA, SKIPDATA)
 
 _ABSENT = "-"
 _PLACEHOLDER = re.compile(r"\$\{([a-z0-9-]+)\}")
