@@ -13,6 +13,8 @@ export UV_NO_PROGRESS := 1
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
+# Tests mostly wait, for deliveries and for processes to start: three files at once keep two processors busy.
+AT_ONCE := -n 3 --dist loadfile
 WITH_OUR_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$$PATH"
 
 .PHONY: help setup demo check test build system-deps clean format
@@ -30,20 +32,21 @@ check: setup ## format, lint, types, import contracts and the fast tests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -m "not slow" --cov --cov-report=term
+	.venv/bin/pytest -m "not slow" $(AT_ONCE) --cov --cov-report=term
 
 test: check .venv-sam/.ready ## the whole gate: check, then the template and every slow test
 	.venv-sam/bin/sam validate --lint --region us-east-1
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -m slow $(AT_ONCE)
 
 build: .venv/.ready .venv-sam/.ready ## sam build, for both architectures
 	$(WITH_OUR_TOOLS) ARCHITECTURE=arm64 .venv-sam/bin/sam build --build-dir .aws-sam/build
 	$(WITH_OUR_TOOLS) ARCHITECTURE=x86_64 .venv-sam/bin/sam build --build-dir .aws-sam/build-x86_64 \
 	  --parameter-overrides Architecture=x86_64
 
-format: .venv/.ready ## rewrite the code as `make check` wants it
+format: .venv/.ready ## rewrite the code, and the template's queries, as `make check` wants them
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+	.venv/bin/python -m local.named_queries
 
 system-deps: ## Debian packages that only tests need; what lacks them skips, saying so
 	bash .ci/system-deps
