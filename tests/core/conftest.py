@@ -12,6 +12,7 @@ from flowlag.record import FlowRecord, RecordFormat
 from flowlag.stamp import due_at, encode
 
 NOW = 1_646_334_000_000_000
+EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:flowlag-benchmark:run-1"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,8 @@ def site() -> Site:
         hypervisor="xen",
         sender_instance_id="i-0aaaaaaaaaaaaaaaa",
         interface_id="eni-0123456789abcdef0",
+        subnet_id="subnet-0123456789abcdef0",
+        vpc_id="vpc-0123456789abcdef0",
         sender_address="10.0.0.10",
         target_instance_id="i-0bbbbbbbbbbbbbbbb",
         target_address="10.0.0.20",
@@ -33,7 +36,7 @@ def site() -> Site:
 
 @pytest.fixture(scope="session")
 def plan(site: Site) -> RunPlan:
-    return plan_run("run-1", RunRequest(), site, now=NOW, code_version="abc1234")
+    return plan_run("run-1", RunRequest(), site, execution=EXECUTION, now=NOW, code_version="abc1234")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlag.capture import HEADER, Seen, parse_capture
+from flowlag.capture import END, HEADER, Seen, is_closed, parse_capture
 from flowlag.errors import UnreadableLedger
 from flowlag.stamp import due_ns, encode
 
@@ -40,6 +40,13 @@ def test_a_line_torn_by_a_kill_is_dropped(torn: str) -> None:
     assert parse_capture(text_of([Seen(4, 4_000_000_000)]) + torn, 1) == {4: 4_000_000}
 
 
+@pytest.mark.parametrize("packets", [[], [Seen(4, 4_000_000_000)]])
+def test_a_capture_stopped_in_good_order_says_so(packets: list[Seen]) -> None:
+    text = text_of(packets)
+    assert [is_closed(each) for each in (text, text + END, f"{text}{END}\n")] == [False, False, True]
+    assert parse_capture(f"{text}{END}\n", 1) == parse_capture(text + END, 1) == parse_capture(text, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -47,6 +54,7 @@ def test_a_line_torn_by_a_kill_is_dropped(torn: str) -> None:
         ("\xd4\xc3\xb2\xa1\n", "a capture begins with"),
         (f"{HEADER}\n4,4000000000\n5\n", "line 3 of the capture is not a packet: '5'"),
         (f"{HEADER}\n4,4000000000,1\n", "line 2 of the capture is not a packet: '4,4000000000,1'"),
+        (f"{HEADER}\n{END}\n4,4000000000\n", "line 2 of the capture is not a packet: 'end'"),
         (f"{HEADER}\nfour,4000000000\n", "line 2 of the capture is not a packet: 'four,4000000000'"),
     ],
 )

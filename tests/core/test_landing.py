@@ -33,7 +33,14 @@ def test_every_event_of_a_delivery_is_accounted_for(plan: RunPlan, flow_line: Fl
         "probe-2": flow_line(TICK + 1),
     }
     landed = land(plan, "cloudwatch-600", list(messages), messages.values(), RECEIVED_AT)
-    assert landed.sifted.counts() == {"probes": 2, "foreign": 1, "nodata": 1, "skipdata": 0, "unparsable": 1}
+    assert landed.sifted.counts() == {
+        "probes": 2,
+        "foreign": 1,
+        "nodata": 1,
+        "skipdata": 0,
+        "stale": 0,
+        "unparsable": 1,
+    }
     assert [observation.event_id for observation in landed.observations] == ["probe-1", "probe-2"]
     assert landed.sifted.unparsable == [Unparsable("torn", "5 -", "the line has 2 fields where its format has 20")]
 

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowlag.errors import StampDisagreement, UnparsableRecord
 from flowlag.plan import RunPlan, RunRequest, Site, plan_run
-from flowlag.probe import Event, Probe, ProbeFilter, Unparsable
+from flowlag.probe import Event, Probe, ProbeFilter, Sifted, Unparsable
 from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, FlowRecord, RecordFormat
 
 type FlowLine = Callable[..., str]
 
 TICK = 1_646_334_040
 DELIVERED_AT = (TICK + 300) * 1_000_000
-NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "unparsable": 0}
+NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "stale": 0, "unparsable": 0}
 NEEDED = ("interface-id", "srcport", "dstport", "protocol", "packets", "bytes", "start")
 FLOW = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action")
 WITHOUT_TRAFFIC = dict.fromkeys(FLOW)
@@ -94,7 +95,7 @@ def test_what_is_not_a_probe_of_this_run_is_foreign(
 
 
 def test_the_probes_of_another_run_are_foreign(site: Site, our: ProbeFilter, flow_line: FlowLine) -> None:
-    other = plan_run("run-2", RunRequest(), site, now=0, code_version="abc1234")
+    other = plan_run("run-2", RunRequest(), site, execution="arn:run-2", now=0, code_version="abc1234")
     line = flow_line(TICK, bytes=40 + other.payload_bytes)
     assert our.sift(events(line)).counts() == NOTHING | {"foreign": 1}
     assert ProbeFilter.of(other).sift(events(line)).counts() == NOTHING | {"probes": 1}
@@ -205,3 +206,86 @@ def test_a_record_of_the_default_format_is_a_probe_without_flags(
 
 def test_an_empty_record_is_no_probe(our: ProbeFilter) -> None:
     assert our.probe(FlowRecord({}), DELIVERED_AT) is None
+
+
+# ---------------------------------------------------------------- an older flow log's
+SINCE = TICK * 1_000_000 + 250_000
+MINUTE = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("window_start", "is_stale"),
+    [(SINCE - MINUTE - 1, True), (SINCE - MINUTE, False), (SINCE, False), (SINCE + MINUTE, False), (0, True)],
+)
+def test_a_window_that_began_a_minute_before_its_flow_log_is_the_first_of_it(
+    our: ProbeFilter, window_start: int, *, is_stale: bool
+) -> None:
+    assert replace(our, since=SINCE).is_stale(window_start) is is_stale
+
+
+def test_nothing_is_stale_where_nobody_knows_when_the_flow_log_was_created(our: ProbeFilter) -> None:
+    assert our.since is None
+    assert not our.is_stale(0)
+
+
+def test_a_probe_that_an_older_flow_log_reports_is_stale(plan: RunPlan, flow_line: FlowLine) -> None:
+    lines = [flow_line(TICK, start=TICK - age) for age in (61, 60, 59, 0)]
+    sifted = ProbeFilter.of(plan, since=SINCE).sift(events(*lines))
+    assert sifted.counts() == NOTHING | {"probes": 2, "stale": 2}
+    assert [event.event_id for event, _ in sifted.probes] == ["event-2", "event-3"]
+
+
+# ---------------------------------------------------------------- together
+def sifted(found: int, first_record_at: int | None) -> Sifted:
+    event = Event(f"event-{found}", "a line", found)
+    probe = Probe(found, found, found, found, None, 1, 40, 2, "ACCEPT", "OK")
+    torn = Unparsable(f"torn-{found}", "5 -", "torn")
+    numbers = (found + number for number in range(5))
+    return Sifted([(event, probe)] * found, [torn] * found, *numbers, first_record_at=first_record_at)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "first"), [(None, None, None), (5, None, 5), (None, 5, 5), (5, 6, 5), (6, 5, 5)]
+)
+def test_what_was_found_elsewhere_is_taken_in(one: int | None, other: int | None, first: int | None) -> None:
+    mine, theirs = sifted(2, one), sifted(3, other)
+    mine.add(theirs)
+    assert mine.probes == sifted(2, None).probes + theirs.probes
+    assert mine.unparsable == sifted(2, None).unparsable + theirs.unparsable
+    assert (mine.foreign, mine.nodata, mine.skipdata, mine.stale, mine.late) == (5, 7, 9, 11, 13)
+    assert mine.first_record_at == first
+    assert theirs == sifted(3, other)
+
+
+def test_taking_in_nothing_changes_nothing() -> None:
+    for first in (None, 5):
+        mine = sifted(2, first)
+        mine.add(Sifted())
+        assert mine == sifted(2, first)
+
+
+@given(
+    names=st.permutations(PROBE_FORMAT.names),
+    count=st.integers(1, len(PROBE_FORMAT.names)),
+    changed=st.dictionaries(
+        st.sampled_from([name.replace("-", "_") for name in PROBE_FORMAT.names]), st.none() | st.integers(0, 99_999)
+    ),
+)
+def test_a_probe_is_the_same_by_its_pattern_and_by_parsing(
+    our: ProbeFilter, flow_line: FlowLine, names: list[str], count: int, changed: dict[str, object]
+) -> None:
+    record_format = RecordFormat(tuple(names[:count]))
+    line = flow_line(TICK, record_format=record_format, **changed)
+    try:
+        parsed = replace(our, record_format=record_format).probe(record_format.parse(line), DELIVERED_AT)
+    except (StampDisagreement, UnparsableRecord):
+        parsed = None
+    sifted = replace(our, record_format=record_format).sift(events(line))
+    assert [probe for _, probe in sifted.probes] == [parsed] * (parsed is not None)
+
+
+def test_what_the_format_of_a_probe_lacks_is_unknown(our: ProbeFilter, flow_line: FlowLine) -> None:
+    needed = RecordFormat(NEEDED)
+    ((_, probe),) = replace(our, record_format=needed).sift(events(flow_line(TICK, record_format=needed))).probes
+    assert (probe.tick, probe.window_start) == (TICK, 1_646_334_000_000_000)
+    assert (probe.window_end, probe.tcp_flags, probe.action, probe.log_status) == (None, None, None, None)

@@ -1,7 +1,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlag.errors import InvalidFormat, UnparsableRecord
@@ -232,6 +232,65 @@ def test_a_format_string_that_flow_logs_do_not_have_is_refused(log_format: str, 
 def test_a_header_that_flow_logs_do_not_have_is_refused(header: str, reason: str) -> None:
     with pytest.raises(InvalidFormat, match=reason):
         RecordFormat.of_header(header)
+
+
+@given(records())
+def test_a_line_shows_its_status_and_its_values_before_it_is_parsed(case: tuple[RecordFormat, FlowRecord]) -> None:
+    record_format, record = case
+    line = record_format.format(record)
+    for name, value in record.fields.items():
+        assert record_format.mark(name, "-" if value is None else value) in line
+    expected = "OK" if record_format.status_index is None else record.status or "-"
+    assert record_format.status_of(line) == expected
+
+
+def test_a_mark_stands_between_the_spaces_that_are_there() -> None:
+    record_format = RecordFormat(("srcport", "dstport", "protocol"))
+    assert [record_format.mark(name, 7) for name in record_format.names] == ["7 ", " 7 ", " 7"]
+    assert RecordFormat(("dstport",)).mark("dstport", 7) == "7"
+
+
+@given(FORMATS, st.text(" 1a"))
+def test_the_status_of_a_line_with_a_wrong_number_of_fields_is_not_told(
+    record_format: RecordFormat, line: str
+) -> None:
+    if line.count(" ") != len(record_format.names) - 1:
+        with pytest.raises(UnparsableRecord, match=f"^the line has {line.count(' ') + 1} fields where"):
+            record_format.status_of(line)
+
+
+@settings(max_examples=25)  # a pattern of 68 fields takes its time to be compiled
+@given(records(), st.data())
+def test_a_pattern_picks_what_parsing_reads(case: tuple[RecordFormat, FlowRecord], data: st.DataObject) -> None:
+    record_format, record = case
+    line = record_format.format(record)
+    picked = data.draw(st.lists(st.sampled_from(list(VERSION_OF)), unique=True))
+    known = {
+        name: str(record.fields[name])
+        for name in data.draw(st.lists(st.sampled_from(record_format.names), unique=True))
+        if record.fields[name] is not None and name not in picked
+    }
+    match = record_format.pattern(known, picked).fullmatch(line)
+    if any(record.fields.get(name, "outside") is None for name in picked):
+        assert match is None
+    else:
+        assert match is not None
+        assert {name: match[name.replace("-", "_")] for name in picked} == {
+            name: str(record.fields.get(name, "")) for name in picked
+        }
+
+
+@settings(max_examples=25)
+@given(FORMATS, st.text(" -1a"))
+def test_a_pattern_matches_no_line_that_parsing_refuses(record_format: RecordFormat, line: str) -> None:
+    if record_format.pattern({}, ()).fullmatch(line):
+        record_format.parse(line)
+
+
+def test_a_pattern_matches_known_values_as_they_stand() -> None:
+    pattern = RecordFormat(("interface-id", "action")).pattern({"interface-id": "eni.0"}, ())
+    assert pattern.fullmatch("eni.0 ACCEPT")
+    assert not pattern.fullmatch("eni-0 ACCEPT")
 
 
 def test_a_format_tells_where_its_status_stands() -> None:

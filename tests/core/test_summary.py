@@ -19,6 +19,7 @@ def counts() -> Counts:
         before_first_record=0,
         duplicates=0,
         not_in_ledger=0,
+        stale=0,
         foreign=0,
         nodata=0,
         skipdata=0,

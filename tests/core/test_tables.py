@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowlag.first_delivery import FirstDelivery
 from flowlag.ledger import LedgerEntry
 from flowlag.observation import Observation
-from flowlag.tables import LEDGER, OBSERVATIONS, TABLES, object_key
+from flowlag.reconcile import Counts
+from flowlag.tables import FIRST_DELIVERIES, LEDGER, MISSING_REASONS, OBSERVATIONS, RUNS, TABLES, object_key
 
 DELAYS = {"delay_s", "ingest_delay_s", "timestamp_error_s", "subscription_delay_s"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +37,16 @@ def test_an_observations_row_is_an_observation_with_its_delays_and_without_its_p
 
 def test_a_ledger_row_holds_what_the_ledger_says() -> None:
     assert set(LedgerEntry._fields) < set(LEDGER)
+
+
+def test_a_row_of_a_first_delivery_holds_what_the_looks_have_shown() -> None:
+    assert FirstDelivery().to_json().keys() < FIRST_DELIVERIES.keys()
+
+
+def test_a_run_counts_for_each_arm_everything_that_was_counted() -> None:
+    members = RUNS["arms"].removeprefix("array<struct<").removesuffix(">>").split(",")
+    counted = {*Counts.__dataclass_fields__, *MISSING_REASONS} - {"missing"}
+    assert {f"{name}:bigint" for name in counted} < set(members)
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -15,6 +15,7 @@ def counts(observed: int, **missing: int) -> Counts:
         before_first_record=0,
         duplicates=0,
         not_in_ledger=0,
+        stale=0,
         foreign=0,
         nodata=0,
         skipdata=0,

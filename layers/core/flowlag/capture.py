@@ -1,5 +1,8 @@
 """The capture: what arrived at the target, reduced to source port and time.
 
+A CSV file of one line a packet, written as they arrive. One without its `end` was cut short: what it lacks may have
+arrived all the same.
+
 This module also runs on the target, under the system Python (3.9) of Amazon Linux 2023.
 """
 
@@ -11,6 +14,9 @@ from flowlag.errors import UnreadableLedger
 from flowlag.stamp import decode
 
 HEADER = "srcport,seen_ns"
+
+END = "end"
+"""The last line of a capture that was stopped in good order."""
 
 
 class Seen(NamedTuple):
@@ -33,8 +39,9 @@ def parse_capture(text: str, rate: int) -> dict[int, int]:
     header, _, body = text.partition("\n")
     if header != HEADER:
         raise UnreadableLedger(f"a capture begins with '{HEADER}', this one with '{header[:60]}'")
+    lines = body.split("\n")[:-1]  # what follows the last line end is empty, or was torn by a kill
     seen: dict[int, int] = {}
-    for number, line in enumerate(body.split("\n")[:-1], start=2):
+    for number, line in enumerate(lines[:-1] if is_closed(text) else lines, start=2):
         try:
             srcport, seen_ns = map(int, line.split(","))
         except ValueError:
@@ -42,3 +49,8 @@ def parse_capture(text: str, rate: int) -> dict[int, int]:
         seen_at = seen_ns // 1_000
         seen.setdefault(decode(srcport, seen_at, rate), seen_at)
     return seen
+
+
+def is_closed(text: str) -> bool:
+    """Whether a capture file was stopped in good order."""
+    return text.endswith(f"\n{END}\n")

@@ -4,6 +4,7 @@ FlowlagError
 ├── InvalidRequest      somebody asked for something that cannot be run
 ├── InvalidFormat       a record format names a field that flow logs do not have
 ├── UnparsableRecord    a line is not a flow record of its format
+├── RunStopped          a run ended while one of its steps was at work
 ├── StampDisagreement   two ways to decode a source port give two ticks
 └── UnreadableLedger    a ledger is not one
 """
@@ -23,6 +24,10 @@ class InvalidFormat(FlowlagError):
 
 class UnparsableRecord(FlowlagError):
     """A line does not fit its record format."""
+
+
+class RunStopped(FlowlagError):
+    """A run ended while one of its steps was at work; the step has undone what it did."""
 
 
 class StampDisagreement(FlowlagError):

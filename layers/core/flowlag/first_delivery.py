@@ -9,22 +9,25 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from flowlag.probe import ProbeFilter
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from flowlag.instants import Micros
-    from flowlag.plan import RunPlan
-    from flowlag.probe import Event
+    from flowlag.plan import RunRequest
+    from flowlag.probe import Sifted
 
 WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 
+_GROWING_LOOKS: Final = 20
+"""By then even a second has grown to the longest interval there is."""
 
 CLOCK_TOLERANCE_US: Final = 2_000_000
 """How far our clock and the service's may be apart, and how coarse the service's may be."""
+
+_LOOKS_TO_GROW: Final = 16
+"""They take the shortest interval beyond the longest. Growing on, a float overflows some 1,700 looks later."""
 
 
 def t0(creation: Mapping[str, Any]) -> Micros:
@@ -68,29 +71,30 @@ class FirstDelivery:
         return asdict(self)
 
     def looked(
-        self,
-        plan: RunPlan,
-        t0: Micros,
-        events: Iterable[Event],
-        *,
-        asked_at: Micros,
-        answered_at: Micros,
+        self, request: RunRequest, t0: Micros, found: Sifted, *, asked_at: Micros, answered_at: Micros
     ) -> FirstDelivery:
-        """The state after a look that was asked and answered at the given instants and found `events`.
+        """The state after a look that was asked and answered at the given instants.
 
         Args:
-            plan: the run; says which records are probes.
+            request: the run's; says when the waiting ends.
             t0: when the flow log was created.
-            events: what the destination holds.
+            found: what the destination holds.
             asked_at: our clock before the look.
             answered_at: our clock after it.
         """
-        found = list(events)
-        probes = ProbeFilter.of(plan).sift(found).probes
-        first_record = min((event.delivered_at for event in found), default=None)
-        first_probe = min((event.delivered_at for event, _ in probes), default=None)
-        seen = replace(self, polls=self.polls + 1, first_record_at=first_record, first_probe_at=first_probe)
+        first_probe = min((event.delivered_at for event, _ in found.probes), default=None)
+        seen = replace(
+            self, polls=self.polls + 1, first_record_at=found.first_record_at, first_probe_at=first_probe
+        )
         if first_probe is not None:
             return replace(seen, status=DELIVERED, first_hit_at=answered_at)
-        deadline = t0 + plan.request.first_delivery_timeout_s * 1_000_000
+        deadline = t0 + request.first_delivery_timeout_s * 1_000_000
         return replace(seen, status=WAITING if answered_at < deadline else EXPIRED, last_miss_at=asked_at)
+
+    def next_look_s(self, request: RunRequest) -> int:
+        """How long to wait for the next look: half as long again each time, for looking is what costs.
+
+        A look later than need be costs traffic and no precision.
+        """
+        grown = request.poll_interval_s * 1.5 ** min(self.polls, _LOOKS_TO_GROW)
+        return min(request.longest_poll_interval_s, round(grown))

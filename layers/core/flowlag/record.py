@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flowlag.errors import InvalidFormat, UnparsableRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 type Value = int | str | None
 
@@ -64,12 +64,17 @@ NODATA = "NODATA"
 SKIPDATA = "SKIPDATA"
 """AWS skipped records in the interval, for lack of capacity or an internal error."""
 
-_ABSENT = "-"
+ABSENT = "-"
+"""A field that does not apply, or that could not be computed."""
+
 _PLACEHOLDER = re.compile(r"\$\{([a-z0-9-]+)\}")
 _MILLISECONDS_FROM = 100_000_000_000
 """A `start` beyond this many seconds (the year 5138) is given in milliseconds."""
 _MOST_DIGITS = 15
 """No count or instant has more; within it, an instant in microseconds fits 64 bits."""
+_NUMBER = f"[0-9]{{1,{_MOST_DIGITS}}}"
+_WORD = "[^ ]+"
+_NOT_ABSENT = f"(?!{ABSENT}(?: |$))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,15 @@ class FlowRecord:
         return _instant(self.number("end"))
 
 
-def _instant(value: int | None) -> int | None:
+def instant(value: int) -> int:
+    """A `start` or an `end` in microseconds."""
     # Contra the documentation ("Unix seconds"), some records carry milliseconds:
     # https://github.com/obsrvbl-oss/flowlogs-reader, comment in flowlogs_reader.py, read 2026-11.
-    if value is None:
-        return None
     return value * 1_000 if value >= _MILLISECONDS_FROM else value * 1_000_000
+
+
+def _instant(value: int | None) -> int | None:
+    return None if value is None else instant(value)
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,41 @@ class RecordFormat:
         """Where `log-status` stands, for readers that look before they parse."""
         return self.names.index("log-status") if "log-status" in self.names else None
 
+    def mark(self, name: str, value: object) -> str:
+        """What stands in every line whose field `name` is `value`, for readers that look before they parse."""
+        before = "" if self.names[0] == name else " "
+        after = "" if self.names[-1] == name else " "
+        return f"{before}{value}{after}"
+
+    def pattern(self, known: Mapping[str, str], picked: Collection[str]) -> re.Pattern[str]:
+        """Matches lines that `parse` reads, in which the fields `known` have these values and none `picked` is `-`.
+
+        The picked ones are groups, called like the fields with `_` for `-`. That of a field outside the format is
+        empty.
+        """
+
+        def shape(name: str) -> str:
+            if name in known:
+                return re.escape(known[name])
+            value = _NUMBER if name in INTEGERS else _WORD
+            return f"({_group(name)}{_NOT_ABSENT}{value})" if name in picked else f"(?:{ABSENT}|{value})"
+
+        outside = "".join(f"({_group(name)})" for name in picked if name not in self.names)
+        return re.compile(" ".join(map(shape, self.names)) + outside)
+
+    def status_of(self, line: str) -> str:
+        """The log status of a line, told without parsing it; OK where the format has no such field.
+
+        Raises:
+            UnparsableRecord: it has more or fewer fields.
+        """
+        last, index = len(self.names) - 1, self.status_index
+        if line.count(" ") != last:
+            raise self._misfit(line)
+        if index is None:
+            return OK
+        return line.rpartition(" ")[2] if index == last else line.split(" ", index + 1)[index]
+
     def parse(self, line: str) -> FlowRecord:
         """Read one line.
 
@@ -171,17 +214,24 @@ class RecordFormat:
         """
         values = line.split(" ")
         if len(values) != len(self.names):
-            raise UnparsableRecord(f"the line has {len(values)} fields where its format has {len(self.names)}")
+            raise self._misfit(line)
         return FlowRecord({name: _value(name, raw) for name, raw in zip(self.names, values, strict=True)})
+
+    def _misfit(self, line: str) -> UnparsableRecord:
+        return UnparsableRecord(f"the line has {line.count(' ') + 1} fields where its format has {len(self.names)}")
 
     def format(self, record: FlowRecord) -> str:
         """Write one line: the inverse of `parse`."""
         values = (record.fields.get(name) for name in self.names)
-        return " ".join(_ABSENT if value is None else str(value) for value in values)
+        return " ".join(ABSENT if value is None else str(value) for value in values)
+
+
+def _group(name: str) -> str:
+    return f"?P<{name.replace('-', '_')}>"
 
 
 def _value(name: str, raw: str) -> Value:
-    if raw == _ABSENT:
+    if raw == ABSENT:
         return None
     if name not in INTEGERS:
         if not raw:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from flowlag.instants import Micros
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 """Written into every Parquet file's metadata as `schema_version`."""
 
 type Columns = Mapping[str, str]
@@ -61,13 +61,20 @@ LEDGER: Columns = {
     "sent_ns": "bigint",
     "lateness_s": "double",
     "outcome": "string",
+    "clock_offset_s": "double",
 }
 
 FIRST_DELIVERIES: Columns = {
     "run_id": "string",
     "arm": "string",
     "source": "string",
+    "hypervisor": "string",
+    "destination": "string",
+    "file_format": "string",
+    "aggregation_interval_s": "int",
+    "level": "string",
     "flow_log_id": "string",
+    "status": "string",
     "t0_before_call": "timestamp",
     "t0_after_call": "timestamp",
     "t0_service": "timestamp",
@@ -76,27 +83,39 @@ FIRST_DELIVERIES: Columns = {
     "first_record_at": "timestamp",
     "first_probe_at": "timestamp",
     "polls": "int",
-    "first_delivery_s": "double",
+    "first_record_s": "double",
+    "first_probe_s": "double",
 }
+"""`status` is `delivered`; `expired` where no probe came before the deadline, a censored observation; `waiting`
+where the looking failed before either.
+"""
 
 RUNS: Columns = {
     "run_id": "string",
+    "experiment": "string",
     "source": "string",
     "started_at": "timestamp",
     "verdict": "string",
     "reasons": "array<string>",
+    "az_id": "string",
     "instance_type": "string",
     "hypervisor": "string",
     "rate": "int",
     "traffic_s": "int",
+    "sender_clock_offset_s": "double",
+    "target_clock_offset_s": "double",
+    "cost_usd": "double",
     "code_version": "string",
     "arms": (
-        "array<struct<arm:string,ledger_ticks:bigint,observed:bigint,never_sent:bigint,lost_on_wire:bigint,"
-        "not_recorded:bigint,expected_missing:bigint,duplicates:bigint,unparsable:bigint,bursts:bigint,"
+        "array<struct<arm:string,destination:string,file_format:string,aggregation_interval_s:int,level:string,"
+        "ledger_ticks:bigint,observed:bigint,never_sent:bigint,lost_on_wire:bigint,not_recorded:bigint,"
+        "expected_missing:bigint,before_first_record:bigint,duplicates:bigint,not_in_ledger:bigint,stale:bigint,"
+        "foreign:bigint,nodata:bigint,skipdata:bigint,unparsable:bigint,bursts:bigint,"
         "delay_min_s:double,delay_p50_s:double,delay_p90_s:double,delay_p95_s:double,delay_p99_s:double,"
         "delay_max_s:double>>"
     ),
 }
+"""`cost_usd` is what the run is estimated to have cost at list prices; null where no price is known."""
 
 QUARANTINE: Columns = {
     "run_id": "string",

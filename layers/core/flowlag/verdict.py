@@ -36,6 +36,7 @@ def judge(
     *,
     failures: Sequence[str] = (),
     ledger_closed: bool = True,
+    capture_closed: bool = True,
     censored: Sequence[str] = (),
 ) -> Verdict:
     """Judge a run by its arms (None: the arm was not reconciled).
@@ -44,6 +45,7 @@ def judge(
         arms: arm to counts.
         failures: steps that failed, each in a sentence.
         ledger_closed: whether the sender ended in good order.
+        capture_closed: whether the capture did, where there was to be one.
         censored: arms whose first delivery did not come before the deadline.
     """
     observed = [name for name, counts in arms.items() if counts and counts.observed]
@@ -53,6 +55,8 @@ def judge(
     reasons += [f"{name}: no first delivery before the deadline" for name in censored]
     if observed and not ledger_closed:
         reasons.append("the sender was cut short")
+    if observed and not capture_closed:
+        reasons.append("the capture was cut short, so that some loss on the wire may count as not recorded")
     reasons += [
         f"{name}: the sender missed {counts.missing[NEVER_SENT]} of {counts.ledger_ticks} ticks"
         for name, counts in arms.items()
