@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flowlag.first_delivery import FirstDelivery, t0
 from flowlag_aws.clock import now
-from flowlag_aws.log_groups import delivered
-from flowlag_aws.settings import Results
+from flowlag_aws.evidence import read_deliveries
+from flowlag_aws.settings import Work
 from flowlag_aws.store import Store
 from flowlag_aws.telemetry import logger
 
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """`{run_id, arm, creation, check}` to the next `check`; its `status` is waiting, delivered or expired."""
-    store = Store(Results.read().results_bucket)
+    """`{run_id, arm, creation, check}` to `{check, next_look_s}`.
+
+    The status of a check is waiting, delivered or expired.
+    """
+    store = Store(Work.read().work_bucket)
     plan = store.plan(event["run_id"])
     creation = event["creation"]
-    created_at = t0(creation)
     asked_at = now()
-    events = list(delivered(creation["log_group"], created_at))
+    found = read_deliveries(plan, creation)
     check = FirstDelivery.of_json(event["check"]).looked(
-        plan, created_at, events, asked_at=asked_at, answered_at=now()
+        plan.request, t0(creation), found, asked_at=asked_at, answered_at=now()
     )
     store.put_control(plan.run_id, f"{event['arm']}.first_delivery", check.to_json())
-    return check.to_json()
+    return {"check": check.to_json(), "next_look_s": check.next_look_s(plan.request)}

@@ -18,7 +18,6 @@ from flowlag_aws.clock import now
 from flowlag_aws.log_groups import run_and_arm
 from flowlag_aws.rows import Rows
 from flowlag_aws.settings import Results
-from flowlag_aws.store import Store
 from flowlag_aws.telemetry import logger
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, in
     An event that cannot be opened goes to quarantine whole: retrying would not help it.
     """
     received_at = now()
-    rows = Rows(Store(Results.read().results_bucket))
+    rows = Rows.of(Results.read())
     try:
         delivery = event.parse_logs_data()
         if delivery.message_type != DATA_MESSAGE:
@@ -47,7 +46,7 @@ def handler(event: CloudWatchLogsEvent, _context: LambdaContext) -> dict[str, in
         reason = f"the event is not a CloudWatch Logs envelope: {type(error).__name__}: {error}"
         rows.put_unopened(json.dumps(event.raw_event), reason, received_at)
         return {"unparsable": 1}
-    plan = rows.store.plan(run_id)
+    plan = rows.work.plan(run_id)
     landed = land(plan, arm, event_ids, messages, received_at)
     if landed.observations:
         rows.put_landing(landed)

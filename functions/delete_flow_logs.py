@@ -1,4 +1,4 @@
-"""DeleteFlowLogs: delete every flow log of a run, whoever created it and however far that got."""
+"""DeleteFlowLogs: delete every flow log of a run, whichever step created it and however far that got."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """`{run_id}` to `{deleted}`: the ids of the flow logs that are gone."""
-    return {"deleted": delete_flow_logs(event["run_id"])}
+    """`{execution}` to `{deleted}`: the ids of the flow logs that are gone."""
+    return {"deleted": delete_flow_logs(event["execution"])}

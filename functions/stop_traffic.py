@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowlag_aws.bundle import upload_bundle
-from flowlag_aws.clock import now
 from flowlag_aws.settings import Traffic
 from flowlag_aws.store import Store
 from flowlag_aws.telemetry import logger
-from flowlag_aws.traffic import order
+from flowlag_aws.traffic import stop_traffic
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,14 +17,8 @@ if TYPE_CHECKING:
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """`{run_id}` to `{sending, capture}`, what the two reported in the end; `{}` where nothing was planned."""
     settings = Traffic.read()
-    store = Store(settings.results_bucket)
+    store = Store(settings.work_bucket)
     plan = store.find_plan(event["run_id"])
     if plan is None:
         return {}  # PlanRun failed, so nothing was started
-    store.put_control(plan.run_id, "stop", {"requested_at": now()})
-    bundle = upload_bundle(store)
-    try:
-        sending = order("stop-sending", plan, settings, bundle)
-    finally:  # the capture ends also where the sender cannot be reached
-        capture = order("stop-capture", plan, settings, bundle)
-    return {"sending": sending, "capture": capture}
+    return stop_traffic(store, plan, settings)

@@ -17,14 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 START_TIMEOUT_S = 60
-COMMANDS = {
-    "ministack": ("tests.contract.ministack_cloud",),
-    "moto": ("moto.server", "-H", LOOPBACK, "-p"),
-}
+MODULES = {"ministack": "tests.contract.ministack_cloud", "moto": "tests.contract.moto_cloud"}
 
 
 ONLY_MINISTACK, ONLY_MOTO = (
-    pytest.mark.parametrize("aws", [name], indirect=True, scope="module") for name in COMMANDS
+    pytest.mark.parametrize("aws", [name], indirect=True, scope="module") for name in MODULES
 )
 """Marks of tests that show what one of them alone has or lacks."""
 
@@ -41,13 +38,13 @@ class Cloud:
 
 
 @contextmanager
-def server(module: str, *arguments: str, folder: Path) -> Iterator[str]:
+def server(module: str, port: str, *, folder: Path) -> Iterator[str]:
     """Run a cloud in a process of its own, with its temporary files and its log in `folder`."""
-    endpoint = f"http://{LOOPBACK}:{arguments[-1]}"
+    endpoint = f"http://{LOOPBACK}:{port}"
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", module, port],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

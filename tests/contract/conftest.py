@@ -11,14 +11,14 @@ import pytest
 
 from flowlag_aws import clients
 from flowlag_aws.store import Store
-from tests.contract.clouds import COMMANDS, REGION, Cloud, free_port, server
+from tests.contract.clouds import MODULES, REGION, Cloud, free_port, server
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=MODULES)
 def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp(request.param)
     with (
-        server(*COMMANDS[request.param], free_port(), folder=folder) as endpoint,
+        server(MODULES[request.param], free_port(), folder=folder) as endpoint,
         pytest.MonkeyPatch.context() as patched,
     ):
         patched.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -32,7 +32,7 @@ def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def forget_clients() -> None:
-    for client in (clients.ec2, clients.logs, clients.s3, clients.ssm):
+    for client in (clients.ec2, clients.logs, clients.s3, clients.ssm, clients.stepfunctions):
         client.cache_clear()
 
 

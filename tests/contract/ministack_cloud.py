@@ -14,6 +14,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local.cloud.settings import ministack_settings
+from tests.contract.clouds import REGION
 
 LOOPBACK = "127.0.0.1"
 
@@ -37,7 +38,7 @@ def main() -> None:
                     return Outcome(2, "", "python3: a warning\nsender: the ledger is gone\n")
                 return Outcome(0, f"did {environment['SSM_Action']} of {environment['SSM_RunId']}\n", "")
 
-        seams.install({"sender": ScriptedBox()}, f"http://{LOOPBACK}:{port}", Path(state))
+        seams.install({(REGION, "sender"): ScriptedBox()}, f"http://{LOOPBACK}:{port}", Path(state))
         config = Config()
         config.bind = [f"{LOOPBACK}:{port}"]
         asyncio.run(serve(app, config))

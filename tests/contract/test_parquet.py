@@ -80,7 +80,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 
 
 def test_a_row_that_lacks_a_column_is_an_error() -> None:
-    with pytest.raises(KeyError, match="source"):
+    with pytest.raises(KeyError, match="experiment"):
         parquet.encode_rows(RUNS, [{"run_id": "run-1"}])
 
 

@@ -7,6 +7,7 @@ from tests.functions.run import (
     ACCOUNT,
     ARM,
     LOG_GROUP,
+    MACHINE,
     NOON,
     PLAN,
     REGION,
@@ -19,7 +20,7 @@ from tests.functions.run import (
     instant,
     pack,
 )
-from tests.functions.stack import ROOT
+from tests.functions.template import ROOT
 
 CREATION: Json = {
     "flow_log_id": "fl-0123456789abcdef0",
@@ -70,6 +71,8 @@ CONTROL: Json = {
 
 RECONCILED: Json = {
     "ledger_closed": True,
+    "capture_closed": True,
+    "failures": {},
     "arms": [
         {
             "arm": ARM,
@@ -82,6 +85,7 @@ RECONCILED: Json = {
                 "before_first_record": 2,
                 "duplicates": 0,
                 "not_in_ledger": 0,
+                "stale": 0,
                 "foreign": 3,
                 "nodata": 1,
                 "skipdata": 1,
@@ -93,19 +97,55 @@ RECONCILED: Json = {
 }
 
 OF_THE_RUN: Json = {"run_id": PLAN.run_id}
-EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}:{PLAN.run_id}"
+
+ABORTED: Json = {
+    "version": "0",
+    "id": "315c1398-40ff-a850-213b-158f73e60175",
+    "detail-type": "Step Functions Execution Status Change",
+    "source": "aws.states",
+    "account": ACCOUNT,
+    "time": "2026-11-23T12:10:00Z",
+    "region": REGION,
+    "resources": [PLAN.execution],
+    "detail": {
+        "executionArn": PLAN.execution,
+        "stateMachineArn": MACHINE,
+        "name": PLAN.run_id,
+        "status": "ABORTED",
+        "startDate": NOON * 1_000,
+        "stopDate": (NOON + 600) * 1_000,
+        "input": None,
+        "output": None,
+    },
+}
+
+DELETION: Json = {
+    "RequestType": "Delete",
+    "ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:empty-stack",
+    "ResponseURL": "http://127.0.0.1:9/answer",
+    "StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/0",
+    "RequestId": "5f3c0b9e-0000-0000-0000-000000000000",
+    "ResourceType": "Custom::EmptiedStack",
+    "LogicalResourceId": "EmptiedStack",
+    "PhysicalResourceId": "EmptiedStack",
+}
 
 EVENTS: Mapping[str, Json] = {
-    "plan_run": OF_THE_RUN | {"request": {"traffic_s": 60, "arms": [{"aggregation_interval_s": 600}]}},
+    "plan_run": OF_THE_RUN
+    | {"execution": PLAN.execution, "request": {"traffic_s": 60, "arms": [{"aggregation_interval_s": 600}]}},
+    "plan_run.experiment": OF_THE_RUN
+    | {"execution": PLAN.execution, "request": {"experiment": "default", "sender": "nitro"}},
     "start_traffic": OF_THE_RUN,
-    "create_flow_log": OF_THE_RUN | {"arm": ARM, "execution": EXECUTION},
+    "create_flow_log": OF_THE_RUN | {"arm": ARM},
     "check_first_delivery": OF_THE_RUN | {"arm": ARM, "creation": CREATION, "check": {}},
     "stop_traffic": OF_THE_RUN,
-    "delete_flow_logs": OF_THE_RUN,
-    "reconcile_run": OF_THE_RUN,
+    "delete_flow_logs": {"execution": PLAN.execution},
+    "reconcile_run": OF_THE_RUN | {"outcomes": [{"arm": ARM, "is_up": True}]},
     "summarize_run": OF_THE_RUN | {"reconciled": RECONCILED},
     "summarize_run.failure": OF_THE_RUN
     | {"failure": {"Error": "CommandFailed", "Cause": "start-sending on i-0aaaaaaaaaaaaaaaa ended as Failed"}},
+    "sweep": ABORTED,
+    "empty_stack": DELETION,
 }
 PACKED: Mapping[str, Json] = {
     "decode_records": delivery(MESSAGES),

@@ -10,11 +10,14 @@ from tests.functions.run import LOG_GROUP, NOON, PLAN, Json
 PADDING_S = 660
 
 
-def stored(event_id: str, message: str, ingested_at: int) -> Json:
-    """An event of the log group; its ingestion in microseconds, of which AWS keeps the milliseconds."""
+def stored(event_id: str, message: str, ingested_at: int, start: int = NOON) -> Json:
+    """An event of the log group, of a record with this `start`; its ingestion in microseconds.
+
+    AWS keeps the milliseconds of it.
+    """
     return {
         "logStreamName": f"{PLAN.interface_id}-all",
-        "timestamp": NOON * 1_000,
+        "timestamp": start * 1_000,
         "message": message,
         "ingestionTime": ingested_at // 1_000,
         "eventId": event_id,

@@ -26,6 +26,14 @@ def instant(tick: int) -> int:
     return tick * 1_000_000
 
 
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STACK}-benchmark"
+
+
+def execution(name: str) -> str:
+    """The ARN of an execution of the stack's state machine."""
+    return f"{MACHINE.replace(':stateMachine:', ':execution:')}:{name}"
+
+
 PLAN: RunPlan = plan_run(
     "first-light",
     RunRequest(traffic_s=60),
@@ -37,11 +45,14 @@ PLAN: RunPlan = plan_run(
         hypervisor="xen",
         sender_instance_id="i-0aaaaaaaaaaaaaaaa",
         interface_id="eni-0123456789abcdef0",
+        subnet_id="subnet-0123456789abcdef0",
+        vpc_id="vpc-0123456789abcdef0",
         sender_address="10.99.0.10",
         target_instance_id="i-0bbbbbbbbbbbbbbbb",
         target_address="10.99.0.20",
         target_port=7777,
     ),
+    execution=execution("first-light"),
     now=instant(NOON),
     code_version="0.1.0",
 )

@@ -19,16 +19,18 @@ from tests.functions.run import (
     Json,
     delivery,
     event_id,
+    execution,
     flow_line,
     instant,
     pack,
 )
-from tests.functions.stack import BUCKET, Cloud
+from tests.functions.stack import Cloud
+from tests.functions.template import WORK_BUCKET
 
 type SetClock = Callable[..., None]
 
 RECEIVED_AT = instant(NOON + 300)
-NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "unparsable": 0}
+NOTHING = {"probes": 0, "foreign": 0, "nodata": 0, "skipdata": 0, "stale": 0, "unparsable": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +50,7 @@ def landed(cloud: Cloud) -> list[Json]:
 @pytest.mark.usefixtures("planned")
 def test_every_record_of_a_delivery_is_told_apart(cloud: Cloud) -> None:
     counts = cloud.invoke("decode_records", load("decode_records"))
-    assert counts == {"probes": 3, "foreign": 3, "nodata": 1, "skipdata": 1, "unparsable": 1}
+    assert counts == NOTHING | {"probes": 3, "foreign": 3, "nodata": 1, "skipdata": 1, "unparsable": 1}
 
 
 @pytest.mark.usefixtures("planned")
@@ -159,7 +161,14 @@ def test_a_probe_is_told_by_interface_port_protocol_and_signature(
 
 def test_the_probes_of_two_runs_at_once_are_told_apart(cloud: Cloud) -> None:
     site = Site(**{name: getattr(PLAN, name) for name in Site.__dataclass_fields__})
-    other = plan_run("other-light", RunRequest(), site, now=PLAN.planned_at, code_version="0.1.0")
+    other = plan_run(
+        "other-light",
+        RunRequest(),
+        site,
+        execution=execution("other-light"),
+        now=PLAN.planned_at,
+        code_version="0.1.0",
+    )
     both = {
         event_id(0): flow_line(NOON),
         event_id(1): flow_line(NOON + 1, bytes=40 + other.payload_bytes),
@@ -210,7 +219,7 @@ def test_the_same_delivery_gives_the_same_bytes_but_for_the_instant_of_its_recei
     (key, data), *_ = cloud.objects("landing/").items()
     rows = cloud.rows(key)
     for later, is_same in ((0, True), (60, False)):
-        clients.s3().delete_object(Bucket=BUCKET, Key=key)
+        clients.s3().delete_object(Bucket=WORK_BUCKET, Key=key)
         at(RECEIVED_AT + instant(later))
         cloud.invoke("decode_records", load("decode_records.redelivery"))
         assert (cloud.store.get(key) == data) is is_same
@@ -271,7 +280,7 @@ def test_the_same_broken_event_is_kept_once(cloud: Cloud) -> None:
 
 def test_a_delivery_of_a_run_that_nobody_planned_is_retried_and_then_kept_by_its_queue(cloud: Cloud) -> None:
     key = f"control/{PLAN.run_id}/plan.json"
-    with pytest.raises(NotStored, match=f"s3://{BUCKET}/{key} does not exist"):
+    with pytest.raises(NotStored, match=f"s3://{WORK_BUCKET}/{key} does not exist"):
         cloud.invoke("decode_records", load("decode_records"))
 
 

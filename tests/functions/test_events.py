@@ -2,7 +2,8 @@ import pytest
 
 from tests.functions.events import EVENTS, PACKED, load
 from tests.functions.run import pack, unpack
-from tests.functions.stack import ROOT, STATES
+from tests.functions.stack import STATES
+from tests.functions.template import ROOT
 
 
 def test_there_is_no_other_file() -> None:

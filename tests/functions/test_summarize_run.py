@@ -1,14 +1,19 @@
+import json
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 import pytest
 
+from flowlag.cost import cost_usd
 from flowlag.observation import Observation, observe
+from flowlag.plan import Arm
 from flowlag.probe import Probe
 from flowlag.tables import RUNS
 from flowlag_aws.rows import Rows
 from flowlag_aws.store import NotStored
 from tests.functions.events import RECONCILED, load
+from tests.functions.objects import TEXT, plan_with
 from tests.functions.run import ARM, NOON, PLAN, Json, instant
 from tests.functions.stack import STATES, Cloud
 
@@ -25,6 +30,7 @@ def observation(number: int) -> Observation:
     return observe(probe, PLAN, PLAN.arms[0], event_id=f"{number}", ingested_at=ingested_at)
 
 
+TRAFFIC = {"sending": {"clock_offset_s": 0.0012}, "capture": {"clock_offset_s": -0.0003}}
 OBSERVATIONS = [observation(number) for number in range(58)]
 DELAYS = sorted(map(attrgetter("delay_s"), OBSERVATIONS))
 
@@ -32,8 +38,9 @@ DELAYS = sorted(map(attrgetter("delay_s"), OBSERVATIONS))
 @pytest.fixture
 def reconciled(cloud: Cloud, planned: object) -> Cloud:
     assert planned
-    key = Rows(cloud.store).put_observations(PLAN, ARM, OBSERVATIONS)
+    key = Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, OBSERVATIONS)
     assert key == RECONCILED["arms"][0]["observations"]
+    cloud.store.put_control(PLAN.run_id, "traffic", TRAFFIC)
     return cloud
 
 
@@ -74,26 +81,41 @@ def test_the_run_becomes_a_row(reconciled: Cloud) -> None:
     assert row.keys() == RUNS.keys()
     assert {name: value for name, value in row.items() if name != "arms"} == {
         "run_id": PLAN.run_id,
+        "experiment": "",
         "source": "local",
         "started_at": PLAN.planned_at,
         "verdict": "complete",
         "reasons": [],
+        "az_id": "euw1-az1",
         "instance_type": "t2.micro",
         "hypervisor": "xen",
         "rate": 1,
         "traffic_s": 60,
+        "sender_clock_offset_s": 0.0012,
+        "target_clock_offset_s": -0.0003,
+        "cost_usd": None,  # on no machine of AWS
         "code_version": "0.1.0",
     }
     assert row["arms"] == [
         {
             "arm": ARM,
+            "destination": "cloud-watch-logs",
+            "file_format": None,
+            "aggregation_interval_s": 600,
+            "level": "interface",
             "ledger_ticks": 60,
             "observed": 58,
             "never_sent": 0,
             "lost_on_wire": 1,
             "not_recorded": 1,
             "expected_missing": 0,
+            "before_first_record": 2,
             "duplicates": 0,
+            "not_in_ledger": 0,
+            "stale": 0,
+            "foreign": 3,
+            "nodata": 1,
+            "skipdata": 1,
             "unparsable": 1,
             "bursts": 2,
             **{f"delay_{name}_s": value for name, value in arm["delay_s"].items()},
@@ -112,6 +134,10 @@ def test_a_run_may_be_summarized_again_and_gives_the_same_bytes(reconciled: Clou
     ("changed", "reason"),
     [
         ({"ledger_closed": False}, "the sender was cut short"),
+        (
+            {"capture_closed": False},
+            "the capture was cut short, so that some loss on the wire may count as not recorded",
+        ),
         ({"first_delivery": "expired"}, f"{ARM}: no first delivery before the deadline"),
         ({"counts": {"missing": {"never_sent": 1}}}, f"{ARM}: the sender missed 1 of 60 ticks"),
     ],
@@ -127,7 +153,7 @@ def test_a_run_that_lacks_something_for_a_reason_of_ours_is_partial(
 
 @pytest.mark.usefixtures("planned")
 def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud) -> None:
-    key = Rows(cloud.store).put_observations(PLAN, ARM, [])
+    key = Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, [])
     lost = {"observed": 0, "missing": {"not_recorded": 60}}
     summary = summarize(cloud, lost, first_delivery="expired", first_delivery_s=None)
     assert key == RECONCILED["arms"][0]["observations"]
@@ -143,10 +169,120 @@ def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud) -> N
 
 @pytest.mark.usefixtures("planned")
 def test_a_run_whose_arm_never_came_to_be_is_void(cloud: Cloud) -> None:
-    event = load("summarize_run") | {"reconciled": {"ledger_closed": True, "arms": [{"arm": ARM}]}}
+    event = load("summarize_run") | {"reconciled": RECONCILED | {"arms": [{"arm": ARM}]}}
     summary = cloud.invoke("summarize_run", event)
     assert (summary["verdict"], summary["reasons"]) == ("void", (f"{ARM}: the arm was not reconciled",))
     assert summary["arms"] == ()
+
+
+@pytest.mark.parametrize("source", ["local", "aws", "simulated"])
+def test_what_a_run_has_cost_is_in_its_row_where_it_cost_something(reconciled: Cloud, source: str) -> None:
+    plan = replace(PLAN, source=source)
+    reconciled.store.put_control(plan.run_id, "plan", plan.to_json())
+    summarize(reconciled)
+    cost = reconciled.rows(RUN)[0]["cost_usd"]
+    assert cost == cost_usd(plan)
+    assert (cost is not None and cost > 0) is (source == "aws")
+
+
+@pytest.mark.usefixtures("planned")
+def test_what_a_run_has_cost_that_failed_is_not_known(cloud: Cloud) -> None:
+    cloud.store.put_control(PLAN.run_id, "plan", replace(PLAN, source="aws").to_json())
+    cloud.invoke("summarize_run", load("summarize_run.failure"))
+    assert cloud.rows(RUN)[0]["cost_usd"] is None
+
+
+def test_the_row_names_the_experiment_that_asked(cloud: Cloud) -> None:
+    cloud.store.put_plan(replace(PLAN, request=replace(PLAN.request, experiment="default")))
+    cloud.invoke("summarize_run", load("summarize_run.failure"))
+    assert cloud.rows(RUN)[0]["experiment"] == "default"
+
+
+# ---------------------------------------------------------------- an arm that failed
+REFUSED = {"Error": "FlowLogRefused", "Cause": "EC2 would not create a flow log: LimitExceeded: two at most"}
+
+
+def test_one_arms_failure_leaves_the_others_standing_and_makes_the_run_partial(reconciled: Cloud) -> None:
+    plan_with(reconciled, *PLAN.arms, TEXT)
+    arms = [*RECONCILED["arms"], {"arm": TEXT.name}]
+    failed = RECONCILED | {"arms": arms, "failures": {TEXT.name: REFUSED}}
+    summary = reconciled.invoke("summarize_run", load("summarize_run") | {"reconciled": failed})
+    assert summary["verdict"] == "partial"
+    assert summary["reasons"] == (
+        "s3-text-600: a step failed: FlowLogRefused: EC2 would not create a flow log: LimitExceeded: two at most",
+        "s3-text-600: the arm was not reconciled",
+    )
+    assert [arm["arm"] for arm in summary["arms"]] == [ARM]
+    (row,) = reconciled.rows(RUN)
+    assert (row["verdict"], row["reasons"]) == ("partial", list(summary["reasons"]))
+    assert [(arm["arm"], arm["observed"]) for arm in row["arms"]] == [(ARM, 58)]
+
+
+def test_an_arm_that_failed_after_its_flow_log_was_created_has_its_observations_all_the_same(
+    reconciled: Cloud,
+) -> None:
+    summary = summarize(reconciled, failures={ARM: {"Error": "ClientError", "Cause": "ThrottlingException"}})
+    assert (summary["verdict"], summary["reasons"]) == (
+        "partial",
+        (f"{ARM}: a step failed: ClientError: ThrottlingException",),
+    )
+    assert [arm["counts"]["observed"] for arm in summary["arms"]] == [58]
+
+
+def test_what_an_arm_was_is_in_its_part_of_the_row(cloud: Cloud) -> None:
+    parquet = Arm(destination="s3", file_format="parquet", aggregation_interval_s=60, level="vpc")
+    plan_with(cloud, parquet)
+    key = Rows(cloud.store, cloud.results).put_observations(PLAN, parquet.name, [])
+    summarize(cloud, arm=parquet.name, observations=key)
+    (arm,) = cloud.rows(RUN)[0]["arms"]
+    names = ("arm", "destination", "file_format", "aggregation_interval_s", "level")
+    assert [arm[name] for name in names] == ["s3-parquet-60-vpc", "s3", "parquet", 60, "vpc"]
+
+
+# ---------------------------------------------------------------- metrics
+def metrics(printed: str) -> dict[tuple[str, ...], Json]:
+    """Values by name, by the values of their dimensions; from the lines in the embedded metric format."""
+    found: dict[tuple[str, ...], Json] = {}
+    for line in printed.splitlines():
+        document = json.loads(line)
+        for each in document.get("_aws", {}).get("CloudWatchMetrics", []):
+            assert each["Namespace"] == "flowlag"
+            (dimensions,) = each["Dimensions"]
+            values = {metric["Name"]: (document[metric["Name"]], metric["Unit"]) for metric in each["Metrics"]}
+            found[tuple(document[name] for name in sorted(dimensions))] = values
+            assert set(dimensions) <= {"arm", "service"}
+    return found
+
+
+def test_the_verdict_and_each_arm_become_metrics_of_the_stack(
+    reconciled: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (arm,) = summarize(reconciled)["arms"]
+    delay = arm["delay_s"]
+    assert metrics(capsys.readouterr().out) == {
+        ("flowlag",): {"CompleteRuns": ([1], "Count"), "PartialRuns": ([0], "Count"), "VoidRuns": ([0], "Count")},
+        (ARM, "flowlag"): {
+            "NotRecorded": ([1], "Count"),
+            "DelayP50": ([delay["p50"]], "Seconds"),
+            "DelayP95": ([delay["p95"]], "Seconds"),
+            "DelayMax": ([delay["max"]], "Seconds"),
+            "FirstDelivery": ([417.25], "Seconds"),
+        },
+    }
+
+
+def test_a_delay_that_nobody_measured_is_no_metric(
+    planned: object, cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert planned
+    Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, [])
+    summarize(
+        cloud, {"observed": 0, "missing": {"not_recorded": 60}}, first_delivery="expired", first_delivery_s=None
+    )
+    assert metrics(capsys.readouterr().out) == {
+        ("flowlag",): {"CompleteRuns": ([0], "Count"), "PartialRuns": ([0], "Count"), "VoidRuns": ([1], "Count")},
+        (ARM, "flowlag"): {"NotRecorded": ([60], "Count")},
+    }
 
 
 # ---------------------------------------------------------------- after a failure
@@ -163,12 +299,23 @@ def test_a_run_that_failed_is_void_and_kept_with_the_step_that_failed(cloud: Clo
 
 @pytest.mark.parametrize(
     ("failure", "reason"),
-    [({}, "a step failed: unknown: "), ({"Error": "E", "Cause": "x" * 600}, f"a step failed: E: {'x' * 500}")],
+    [
+        ({}, "a step failed: unknown: "),
+        ({"Error": "E", "Cause": "x" * 600}, f"a step failed: E: {'x' * 500}"),
+        ({"Error": "E", "Cause": '{"errorMessage": "no role", "stackTrace": []}'}, "a step failed: E: no role"),
+    ],
 )
 @pytest.mark.usefixtures("planned")
 def test_any_failure_is_told(cloud: Cloud, failure: Json, reason: str) -> None:
     summary = cloud.invoke("summarize_run", load("summarize_run.failure") | {"failure": failure})
     assert summary["reasons"][0] == reason
+
+
+def test_a_run_that_failed_stays_one_when_it_is_reconciled_and_summarized_by_hand(reconciled: Cloud) -> None:
+    reconciled.invoke("summarize_run", load("summarize_run.failure"))
+    summary = summarize(reconciled)
+    assert summary["verdict"] == "partial"
+    assert summary["reasons"][0].startswith("a step failed: ")
 
 
 def test_of_a_run_that_was_never_planned_nothing_is_kept(cloud: Cloud) -> None:

@@ -1,77 +1,29 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
-from flowlag_aws import bundle, clients, commands
+from flowlag.errors import RunStopped
+from flowlag_aws import clients, commands
 from flowlag_aws.commands import CommandFailed
+from flowlag_aws.evidence import Clocks, read_clocks
 from flowlag_aws.store import NotStored
 from tests.functions.events import load
 from tests.functions.run import NOON, PLAN, instant
-from tests.functions.stack import BUCKET, Cloud
-
-type Answer = dict[str, Any]
-
-DOCUMENT = "flowlag-TrafficDocument-1"
-SENDER, TARGET = PLAN.sender_instance_id, PLAN.target_instance_id
-PARAMETERS = {
-    "RunId": ["first-light"],
-    "Bucket": [BUCKET],
-    "SourceAddress": ["10.99.0.10"],
-    "TargetAddress": ["10.99.0.20"],
-    "TargetPort": ["7777"],
-    "Rate": ["1"],
-    "PayloadBytes": [str(PLAN.payload_bytes)],
-    "DurationSeconds": ["3360"],  # the longest wait for a first delivery, the traffic, and ten minutes
-}
-
-
-@pytest.fixture
-def code(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The digest of the sender's code; here it is without scapy, which is large."""
-    monkeypatch.setattr(bundle, "PACKAGES", ("flowlag", "sender"))
-    return sha256(bundle.pack(bundle.PACKAGES)).hexdigest()
-
-
-class SystemsManager:
-    """Systems Manager, scripted: moto runs no commands."""
-
-    def __init__(self, ssm: Stubber, code: str) -> None:
-        self._ssm = ssm
-        self._code = code
-
-    def expect(self, action: str, instance: str, *answers: Answer | str) -> None:
-        """Expect one command; `answers` are what its looks get: an invocation, or an error code."""
-        command = {"CommandId": f"{action:0>36}"}
-        asked = {
-            "DocumentName": DOCUMENT,
-            "InstanceIds": [instance],
-            "TimeoutSeconds": 600,
-            "Parameters": PARAMETERS | {"Action": [action], "BundleSha256": [self._code]},
-        }
-        self._ssm.add_response("send_command", {"Command": command}, asked)
-        look = command | {"InstanceId": instance}
-        for answer in answers:
-            if isinstance(answer, str):
-                self._ssm.add_client_error("get_command_invocation", answer, expected_params=look)
-            else:
-                self._ssm.add_response("get_command_invocation", answer, look)
-
-
-@pytest.fixture
-def ssm(stub: Callable[..., Stubber], code: str, monkeypatch: pytest.MonkeyPatch) -> SystemsManager:
-    monkeypatch.setattr(commands, "sleep", lambda _: None)  # waiting takes no time
-    return SystemsManager(stub(clients.ssm()), code)
-
-
-def succeeded(output: str) -> Answer:
-    return {"Status": "Success", "StandardOutputContent": f"{output}\n"}
-
-
-def failed(said: str, status: str = "Failed") -> Answer:
-    return {"Status": "Failed", "StatusDetails": status, "StandardErrorContent": said}
+from tests.functions.stack import Cloud
+from tests.functions.systems_manager import (
+    DOCUMENT,
+    SENDER,
+    TARGET,
+    Answer,
+    SystemsManager,
+    failed,
+    reported,
+    succeeded,
+)
 
 
 # ---------------------------------------------------------------- start
@@ -87,13 +39,31 @@ def test_the_capture_starts_before_the_sender(cloud: Cloud, ssm: SystemsManager,
 
 
 @pytest.mark.usefixtures("planned")
+def test_which_code_a_run_uses_is_written_down_before_anything_is_ordered(
+    cloud: Cloud, ssm: SystemsManager, code: str
+) -> None:
+    ssm.expect("start-capture", TARGET, failed("no tcpdump"))
+    with pytest.raises(CommandFailed):
+        cloud.invoke("start_traffic", load("start_traffic"))
+    assert cloud.store.find_control(PLAN.run_id, "bundle") == {"sha256": code}
+
+
+def test_at_a_target_of_somebodys_own_nothing_captures(cloud: Cloud, ssm: SystemsManager, code: str) -> None:
+    cloud.store.put_plan(replace(PLAN, target_instance_id=None))
+    ssm.expect("start-sending", SENDER, succeeded("sending"))
+    answer = cloud.invoke("start_traffic", load("start_traffic"))
+    assert answer == {"bundle": code, "capture": None, "sending": "sending"}
+
+
+@pytest.mark.usefixtures("planned")
 def test_the_instances_find_the_code_where_the_command_says(cloud: Cloud, ssm: SystemsManager, code: str) -> None:
     for _ in range(2):
         ssm.expect("start-capture", TARGET, succeeded(""))
         ssm.expect("start-sending", SENDER, succeeded(""))
         cloud.invoke("start_traffic", load("start_traffic"))
     assert sha256(cloud.store.get(f"control/bundles/{code}.zip")).hexdigest() == code
-    assert "PutObject" not in [operation for operation, _ in cloud.calls]  # it was there already
+    written = [params["Key"] for operation, params in cloud.calls if operation == "PutObject"]
+    assert written == [f"control/{PLAN.run_id}/bundle.json"]  # the code was there already
 
 
 @pytest.mark.usefixtures("planned")
@@ -142,30 +112,64 @@ def test_a_command_that_does_not_end_is_given_up(stub: Callable[..., Stubber]) -
 def test_a_run_that_nobody_planned_does_not_start(cloud: Cloud) -> None:
     with pytest.raises(NotStored, match=f"{PLAN.run_id}/plan.json does not exist"):
         cloud.invoke("start_traffic", load("start_traffic"))
-    assert list(cloud.objects()) == []
+    assert cloud.objects() == {}
+
+
+@pytest.mark.usefixtures("planned")
+def test_traffic_that_begins_after_the_end_of_its_run_is_stopped(
+    cloud: Cloud, ssm: SystemsManager, at: Callable[..., None]
+) -> None:
+    at(instant(NOON))
+    # An execution is aborted while its function works on, and whoever sweeps finds nothing ordered yet.
+    assert cloud.invoke("stop_traffic", load("stop_traffic")) == {}
+    ssm.expect("start-capture", TARGET, succeeded("capturing"))
+    ssm.expect("start-sending", SENDER, succeeded("sending"))
+    ssm.expect("stop-sending", SENDER, reported(sent=1))
+    ssm.expect("stop-capture", TARGET, reported(seen=1))
+    with pytest.raises(RunStopped, match=f"run '{PLAN.run_id}' was stopped while its traffic was being started"):
+        cloud.invoke("start_traffic", load("start_traffic"))
+    assert cloud.store.find_control(PLAN.run_id, "traffic") == {"sending": {"sent": 1}, "capture": {"seen": 1}}
 
 
 # ---------------------------------------------------------------- stop
-@pytest.mark.usefixtures("planned")
-def test_the_sender_stops_before_the_capture(cloud: Cloud, ssm: SystemsManager, at: Callable[..., None]) -> None:
+SENT = {"sent": 600, "missed": 0, "clock_offset_s": 0.0012}
+SEEN = {"seen": 598, "clock_offset_s": -0.0003}
+
+
+@pytest.fixture
+def under_way(cloud: Cloud, planned: object, code: str, at: Callable[..., None]) -> Cloud:
+    """The run, its traffic under way, ten minutes after it was planned."""
+    assert planned
+    cloud.store.put_control(PLAN.run_id, "bundle", {"sha256": code})
     at(instant(NOON + 600))
-    ssm.expect("stop-sending", SENDER, succeeded("600 ticks"))
-    ssm.expect("stop-capture", TARGET, succeeded("598 packets"))
-    answer = cloud.invoke("stop_traffic", load("stop_traffic"))
-    assert answer == {"sending": "600 ticks", "capture": "598 packets"}
-    assert cloud.store.find_control(PLAN.run_id, "stop") == {"requested_at": instant(NOON + 600)}
+    return cloud
 
 
-@pytest.mark.usefixtures("planned")
-def test_where_the_sender_is_gone_the_capture_stops_and_the_instant_is_kept(
-    cloud: Cloud, ssm: SystemsManager, at: Callable[..., None]
+def kept(cloud: Cloud) -> Mapping[str, Any]:
+    """What is known about the end of the traffic."""
+    return {name: cloud.store.find_control(PLAN.run_id, name) for name in ("stop", "traffic")}
+
+
+def test_the_sender_stops_before_the_capture_and_what_both_say_is_kept(
+    under_way: Cloud, ssm: SystemsManager
 ) -> None:
-    at(instant(NOON + 600))
+    ssm.expect("stop-sending", SENDER, reported(**SENT))
+    ssm.expect("stop-capture", TARGET, reported(**SEEN))
+    answer = under_way.invoke("stop_traffic", load("stop_traffic"))
+    assert answer == {"sending": SENT, "capture": SEEN}
+    assert kept(under_way) == {"stop": {"requested_at": instant(NOON + 600)}, "traffic": answer}
+    assert read_clocks(under_way.store, PLAN) == Clocks(sender_s=0.0012, target_s=-0.0003)
+
+
+def test_where_the_sender_is_gone_the_capture_stops_and_the_instant_is_kept(
+    under_way: Cloud, ssm: SystemsManager
+) -> None:
     ssm.expect("stop-sending", SENDER, failed("", "Undeliverable"))
-    ssm.expect("stop-capture", TARGET, succeeded("598 packets"))
+    ssm.expect("stop-capture", TARGET, reported(**SEEN))
     with pytest.raises(CommandFailed, match=f"stop-sending on {SENDER} ended as Undeliverable"):
-        cloud.invoke("stop_traffic", load("stop_traffic"))
-    assert cloud.store.find_control(PLAN.run_id, "stop") == {"requested_at": instant(NOON + 600)}
+        under_way.invoke("stop_traffic", load("stop_traffic"))
+    # Without `traffic` whoever sweeps tries again.
+    assert kept(under_way) == {"stop": {"requested_at": instant(NOON + 600)}, "traffic": None}
 
 
 def test_where_nothing_was_planned_nothing_is_stopped(cloud: Cloud) -> None:
@@ -174,10 +178,38 @@ def test_where_nothing_was_planned_nothing_is_stopped(cloud: Cloud) -> None:
 
 
 @pytest.mark.usefixtures("planned")
-def test_traffic_that_has_stopped_may_be_stopped_again(cloud: Cloud, ssm: SystemsManager) -> None:
+def test_where_nothing_was_ordered_no_instance_is_asked(cloud: Cloud, at: Callable[..., None]) -> None:
+    at(instant(NOON + 600))
+    assert cloud.invoke("stop_traffic", load("stop_traffic")) == {}
+    assert kept(cloud) == {"stop": {"requested_at": instant(NOON + 600)}, "traffic": {}}
+    assert "SendCommand" not in [operation for operation, _ in cloud.calls]
+
+
+def test_at_a_target_of_somebodys_own_only_the_sender_stops(under_way: Cloud, ssm: SystemsManager) -> None:
+    own = replace(PLAN, target_instance_id=None)
+    under_way.store.put_control(PLAN.run_id, "plan", own.to_json())
+    ssm.expect("stop-sending", SENDER, reported(**SENT))
+    assert under_way.invoke("stop_traffic", load("stop_traffic")) == {"sending": SENT}
+    assert read_clocks(under_way.store, own) == Clocks(sender_s=0.0012, target_s=None)
+
+
+def test_traffic_that_has_stopped_may_be_stopped_again_and_ended_when_it_was_first_asked_to(
+    under_way: Cloud, ssm: SystemsManager, at: Callable[..., None]
+) -> None:
     answers = []
-    for _ in range(2):
-        ssm.expect("stop-sending", SENDER, succeeded("600 ticks"))
-        ssm.expect("stop-capture", TARGET, succeeded("598 packets"))
-        answers.append(cloud.invoke("stop_traffic", load("stop_traffic")))
+    for second in (600, 700):
+        at(instant(NOON + second))
+        ssm.expect("stop-sending", SENDER, reported(**SENT))
+        ssm.expect("stop-capture", TARGET, reported(**SEEN))
+        answers.append(under_way.invoke("stop_traffic", load("stop_traffic")))
     assert answers[0] == answers[1]
+    assert kept(under_way)["stop"] == {"requested_at": instant(NOON + 600)}
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"sending": {"sent": 3}}, {"sending": {"clock_offset_s": None}, "capture": {}}]
+)
+def test_a_clock_that_nobody_could_ask_is_unknown(cloud: Cloud, said: Answer) -> None:
+    assert read_clocks(cloud.store, PLAN) == Clocks(None, None)
+    cloud.store.put_control(PLAN.run_id, "traffic", said)
+    assert read_clocks(cloud.store, PLAN) == Clocks(None, None)

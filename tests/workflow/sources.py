@@ -2,44 +2,18 @@
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.cloudformation import ROOT, document
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-FUNCTIONS = CHECKOUT / "functions"
+FUNCTIONS = ROOT / "functions"
 
 type State = dict[str, Any]
 
 
-class _Template(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref X` is `{Ref: X}`, `!Sub X` is `{Fn::Sub: X}`."""
-
-
-def _short_form(loader: _Template, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {suffix if suffix == "Ref" else f"Fn::{suffix}": value}
-
-
-_Template.add_multi_constructor("!", _short_form)
-
-
-@cache
-def template() -> dict[str, Any]:
-    """The template, as it stands in the file."""
-    return yaml.load((CHECKOUT / "template.yaml").read_text(), _Template)  # noqa: S506 - a SafeLoader
-
-
 def resources(kind: str) -> dict[str, dict[str, Any]]:
     """The properties of the template's resources of one type, by logical id."""
-    found = template()["Resources"].items()
+    found = document()["Resources"].items()
     return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
 
 
@@ -49,7 +23,7 @@ def functions() -> dict[str, dict[str, Any]]:
 
 
 def _with_globals(own: dict[str, Any]) -> dict[str, Any]:
-    shared = template()["Globals"]["Function"]
+    shared = document()["Globals"]["Function"]
     variables = shared["Environment"]["Variables"] | own.get("Environment", {}).get("Variables", {})
     layers = shared["Layers"] + own.get("Layers", [])
     return shared | own | {"Environment": {"Variables": variables}, "Layers": layers}
@@ -64,7 +38,7 @@ def substitutions() -> dict[str, Any]:
 def machine() -> State:
     """The state machine, as it stands in the file."""
     (properties,) = resources("AWS::Serverless::StateMachine").values()
-    return json.loads((CHECKOUT / properties["DefinitionUri"]).read_text())
+    return json.loads((ROOT / properties["DefinitionUri"]).read_text())
 
 
 def scopes(machine: State) -> list[State]:
@@ -86,18 +60,12 @@ def tasks(machine: State) -> dict[str, State]:
 def function_of(task: State) -> str:
     """The logical id of the function that a task calls."""
     name = re.fullmatch(r"\$\{(\w+)\}", task["Parameters"]["FunctionName"])[1]
-    return substitutions()[name]["Fn::GetAtt"].removesuffix(".Arn")
+    return substitutions()[name]["Fn::GetAtt"][0]
 
 
-def resolved(value: Any, known: dict[str, str]) -> str:
-    """A template's value as text, given what is known by name: `Ref` and `GetAtt` names, pseudo parameters."""
-    match value:
-        case {"Ref": name} | {"Fn::GetAtt": name}:
-            return known[name]
-        case {"Fn::Sub": text}:
-            return re.sub(r"\$\{([\w:.]+)\}", lambda found: known[found[1]], text)
-        case _:
-            return str(value)
+def module_of(task: State) -> str:
+    """The module of the function that a task calls."""
+    return functions()[function_of(task)]["Handler"].removesuffix(".handler")
 
 
 def reachable(scope: State, *, after_failure: bool = True) -> set[str]:
@@ -106,10 +74,16 @@ def reachable(scope: State, *, after_failure: bool = True) -> set[str]:
     open_ends = [scope["StartAt"]]
     while open_ends:
         name = open_ends.pop()
-        if name not in found:
+        state = scope["States"][name]
+        if name not in found and (after_failure or not _is_failure(state)):
             found.add(name)
-            open_ends += _next(scope["States"][name], after_failure=after_failure)
+            open_ends += _next(state, after_failure=after_failure)
     return found
+
+
+def _is_failure(state: State) -> bool:
+    """Whether the run has failed once it is in this state, though nothing was caught."""
+    return state.get("ResultPath") == "$.failure"
 
 
 def _next(state: State, *, after_failure: bool) -> list[str]:
@@ -121,3 +95,12 @@ def _next(state: State, *, after_failure: bool) -> list[str]:
 def happy_path(machine: State) -> set[str]:
     """The states that a run passes through in which nothing fails, those inside a Map too."""
     return {name for scope in scopes(machine) for name in reachable(scope, after_failure=False)}
+
+
+def cleanup(machine: State) -> list[str]:
+    """The tasks that a run comes to only when something fails."""
+    return sorted(tasks(machine).keys() - happy_path(machine))
+
+
+FAILING_BEFORE_CLEANUP = "CheckFirstDelivery"
+"""The task to fail where cleanup is wanted: there is traffic by then, and a flow log."""

@@ -1,7 +1,8 @@
 """Deployed beside the functions: what a state calls in place of its own, for a run in which that goes wrong.
 
-`FUNCTION` is the module that it stands in for. A crash happens once, as crashes do, so that a state which tries
-again finds its function healed; the file `ALREADY_CRASHED` remembers.
+`{what, function, arm, memory, event}`: `what` goes wrong with the function of that name when it gets the event; in
+one arm only, or whenever it is called if `arm` is empty. A crash happens once, as crashes do, so that a state which
+tries again finds its function healed; the file `memory` remembers.
 """
 
 import os
@@ -13,37 +14,55 @@ class Crashed(Exception):
     """What a crash is recognized by."""
 
 
-def crash_before(event, context):
-    """Crash before the function did anything."""
-    _crash_once("before its work")
-    return _work(event, context)
+def handler(call, context):
+    """Do as the function would, or what goes wrong instead."""
+    is_meant = call["arm"] in ("", call["event"].get("arm"))
+    return (WRONG[call["what"]] if is_meant else _work)(call, context)
 
 
-def crash_after(event, context):
-    """Crash after the function did its work: the effect is there, the answer is lost."""
-    answer = _work(event, context)
-    _crash_once("after its work")
+def _crash_before(call, context):
+    _crash_once(call, "before its work")
+    return _work(call, context)
+
+
+def _crash_after(call, context):
+    """The effect is there, the answer is lost."""
+    answer = _work(call, context)
+    _crash_once(call, "after its work")
     return answer
 
 
-def crash_always(_event, _context):
-    """Crash before the function did anything, every time."""
-    raise Crashed(f"{os.environ['FUNCTION']} crashed, as always")
+def _crash_always(call, _context):
+    raise Crashed(f"{call['function']} crashed, as always")
 
 
-def refused_by_ec2(event, context):
+def _refused_by_ec2(call, context):
     """Have the function talk to an EC2 that refuses everything: it answers where Systems Manager does."""
+    clients = import_module("flowlag_aws.clients")
+    clients.ec2.cache_clear()
     os.environ["AWS_ENDPOINT_URL_EC2"] = os.environ["AWS_ENDPOINT_URL_SSM"]
-    return _work(event, context)
-
-
-def _work(event, context):
-    return import_module(os.environ["FUNCTION"]).handler(event, context)
-
-
-def _crash_once(when):
     try:
-        Path(os.environ["ALREADY_CRASHED"]).touch(exist_ok=False)
+        return _work(call, context)
+    finally:
+        del os.environ["AWS_ENDPOINT_URL_EC2"]
+        clients.ec2.cache_clear()
+
+
+WRONG = {
+    "crash_before": _crash_before,
+    "crash_after": _crash_after,
+    "crash_always": _crash_always,
+    "refused_by_ec2": _refused_by_ec2,
+}
+
+
+def _work(call, context):
+    return import_module(call["function"]).handler(call["event"], context)
+
+
+def _crash_once(call, when):
+    try:
+        Path(call["memory"]).touch(exist_ok=False)
     except FileExistsError:
         return
-    raise Crashed(f"{os.environ['FUNCTION']} crashed {when}")
+    raise Crashed(f"{call['function']} crashed {when}")

@@ -18,8 +18,8 @@ CLEANUP_OF = {
 }
 """States that call another state's function once a run has failed."""
 
-NOT_A_STATE = {"DecodeRecordsFunction"}
-"""Called by CloudWatch Logs."""
+NOT_A_STATE = {"DecodeRecordsFunction", "SweepFunction", "EmptyStackFunction"}
+"""Called by CloudWatch Logs, by EventBridge and by CloudFormation."""
 
 
 def snake_case(name: str) -> str:
@@ -67,17 +67,30 @@ def test_every_failure_leads_to_cleanup_and_past_it_to_a_failed_execution():
     happy = sources.happy_path(MACHINE)
     for name, state in MACHINE["States"].items():
         if state["Type"] in {"Task", "Map"}:
-            (catch,) = state["Catch"]
-            assert catch["ErrorEquals"] == ["States.ALL"], name
-            assert catch["Next"] not in happy, name
+            assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+            assert happy.isdisjoint(catch["Next"] for catch in state["Catch"]), name
     after_failure = MACHINE["States"].keys() - happy
     assert [name for name in after_failure if "Next" not in STATES[name]] == ["RunFailed"]
     assert STATES["RunFailed"]["Type"] == "Fail"
 
 
-def test_inside_a_map_every_failure_is_the_map_s():
-    for scope in sources.scopes(MACHINE)[1:]:
-        assert [name for name, state in scope["States"].items() if "Catch" in state] == []
+def test_only_a_run_of_another_execution_is_left_as_it_is():
+    without_cleanup = {
+        (name, *catch["ErrorEquals"])
+        for name, state in STATES.items()
+        for catch in state.get("Catch", [])
+        if catch["Next"] == "RunFailed"
+    }
+    assert without_cleanup == {("PlanRun", "RunExists"), ("SummarizeFailedRun", "States.ALL")}
+
+
+def test_whatever_fails_in_an_arm_fails_that_arm_alone():
+    (arm,) = sources.scopes(MACHINE)[1:]
+    for name, state in arm["States"].items():
+        if state["Type"] == "Task":
+            (catch,) = state["Catch"]
+            assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "ArmFailed"), name
+    assert arm["States"]["ArmFailed"]["End"]
 
 
 def test_every_task_is_tried_again_when_lambda_itself_fails_and_cleanup_whatever_fails():

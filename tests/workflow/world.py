@@ -1,12 +1,11 @@
 """The world around the functions: Systems Manager, the instances that it orders about, the flow-log service.
 
 A double, the same for every cloud. The functions reach its Systems Manager by an endpoint of its own; its flow
-records go into the cloud's CloudWatch Logs. Nothing is left to chance: what becomes of each probe stands in
-`Traffic`, and a test compares what a run says with that.
+records go into the cloud's CloudWatch Logs and S3. What becomes of each probe stands in `Traffic`, and a test
+compares what a run says with that.
 """
 
 import json
-import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,96 +17,48 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 
 from local.cloud.documents import Document, InvalidParameters
-from tests.workflow.clouds import Cloud
+from tests.workflow import records
+from tests.workflow.clouds import REGION, Cloud
+from tests.workflow.records import GARBAGE, FlowLog, Record
 from tests.workflow.sources import resources
+from tests.workflow.traffic import Order, Traffic
 
-PORTS = 65_536
 PATIENCE_S = 60
-GARBAGE = "this is not a flow record"
+LOOK_EVERY_S = 0.2
 
-type FlowLog = dict[str, Any]
-type Order = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a sender that was ordered to send has sent, and what becomes of each probe, by its place in the run.
-
-    All probes are past when the order is given, so that no test waits for one.
-    """
-
-    order: Order
-    ordered_ns: int
-
-    @property
-    def rate(self) -> int:
-        """Probes a second."""
-        return int(self.order["Rate"])
-
-    @property
-    def ticks(self) -> range:
-        """The ticks, up to the order. None has source port 0, which is not sent."""
-        first = self.ordered_ns * self.rate // 1_000_000_000 - N_PROBES
-        if -first % PORTS < N_PROBES:
-            first -= N_PROBES
-        return range(first, first + N_PROBES)
-
-    def sent_ns(self, tick: int) -> int:
-        """When a probe left: up to 600 µs after it was due."""
-        return -(-tick * 1_000_000_000 // self.rate) + tick % 7 * 100_000
-
-    def seen_ns(self, tick: int) -> int:
-        """When it arrived at the target."""
-        return self.sent_ns(tick) + 350_000
-
-    def recorded(self, burst: range) -> list[int]:
-        """The ticks that a burst of deliveries reports."""
-        return [self.ticks[place] for place in burst if place not in (LOST_ON_WIRE, NOT_RECORDED)]
-
-    @property
-    def observed(self) -> list[int]:
-        """The ticks that a good run observes."""
-        return self.recorded(FIRST_BURST) + self.recorded(SECOND_BURST)
-
-    @property
-    def ledger(self) -> str:
-        """What the sender uploads when it is stopped."""
-        lines = (f"{tick},{tick % PORTS},{self.sent_ns(tick)},sent" for tick in self.ticks)
-        return "\n".join(["tick,srcport,sent_ns,outcome", *lines, "end", ""])
-
-    @property
-    def capture(self) -> str:
-        """What the target uploads when it is stopped."""
-        seen = [tick for place, tick in enumerate(self.ticks) if place != LOST_ON_WIRE]
-        return "\n".join(["srcport,seen_ns", *(f"{tick % PORTS},{self.seen_ns(tick)}" for tick in seen), ""])
-
-
-N_PROBES = 20
-BEFORE_FLOW_LOG = range(3)
-LOST_ON_WIRE = 9
-NOT_RECORDED = 14
-FIRST_BURST = range(3, 10)
-SECOND_BURST = range(10, 20)
-DELIVERED_TWICE = 5
+SENDER_AHEAD_S = 0.0012
+TARGET_AHEAD_S = -0.0003
+"""By how much the clocks of the two instances are ahead."""
 
 
 @dataclass(slots=True)
 class RunInTheWorld:
-    """A run, as the world sees it. `is_silent`: nothing is ever delivered to its log groups."""
+    """A run, as the world sees it. `is_silent`: for now, its flow logs deliver nothing."""
 
-    is_silent: bool
+    is_silent: bool = False
     orders: list[str] = field(default_factory=list)
+    interfaces: dict[str, str] = field(default_factory=dict)
     traffic: Traffic | None = None
     is_stopped: bool = False
-    flow_logs: dict[str, FlowLog] = field(default_factory=dict)
+    delivering: dict[str, FlowLog] = field(default_factory=dict)
+    files: dict[str, list[str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its flow logs may deliver."""
+        return self.traffic is not None and not self.is_silent and not self.is_stopped
 
 
 class World:
-    """The world of one cloud, for as long as it is entered. `runs` holds the runs that it is ready for, by id."""
+    """The world of one cloud, for as long as it is entered.
+
+    `runs` holds the runs that it is ready for, by id; `printed`, what commands said, by theirs.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self.runs: dict[str, RunInTheWorld] = {}
+        self.printed: dict[str, str] = {}
         self._ec2, self._logs, self._s3 = cloud.client("ec2"), cloud.client("logs"), cloud.client("s3")
         self._ending = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Endpoint, self))
@@ -136,102 +87,134 @@ class World:
         self._server.server_close()
 
     # ------------------------------------------------------------ the instances
-    def carry_out(self, order: Order) -> None:
-        """Do as an instance is ordered. Stopping what does not run is harmless."""
+    def carry_out(self, order: Order, instance_id: str) -> str:
+        """Do as an instance is ordered, and say what it prints. Stopping what does not run is harmless."""
         run = self.runs[order["RunId"]]
         with run.lock:
             run.orders.append(order["Action"])
+            run.interfaces[order["Action"]] = self._interface_of(instance_id)
             match order["Action"]:
                 case "start-sending":
-                    run.traffic = Traffic(order, time.time_ns())
-                case "stop-sending" if run.traffic and not run.is_stopped:
-                    run.is_stopped = True
-                    for flow_log in run.flow_logs.values():
-                        self._put(flow_log, second_burst(flow_log, run.traffic))
-                    self._await_decoder(order, deliveries=2 * len(run.flow_logs))
-                    self._upload(order, "ledger.csv", run.traffic.ledger)
-                case "stop-capture" if run.traffic:
-                    self._upload(order, "capture.csv", run.traffic.capture)
+                    sender, target = (run.interfaces[f"start-{what}"] for what in ("sending", "capture"))
+                    run.traffic = Traffic(order, time.time_ns(), sender, target)
+                case "stop-sending":
+                    if run.traffic and not run.is_stopped:
+                        self._end(run, order)
+                    return json.dumps({"clock_offset_s": SENDER_AHEAD_S})
+                case "stop-capture":
+                    if run.traffic:
+                        self._upload(order, "capture.csv", run.traffic.capture)
+                    return json.dumps({"clock_offset_s": TARGET_AHEAD_S})
+        return f"{order['Action']}: it is under way"
+
+    def _interface_of(self, instance_id: str) -> str:
+        (reservation,) = self._ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        return reservation["Instances"][0]["NetworkInterfaces"][0]["NetworkInterfaceId"]
+
+    def _end(self, run: RunInTheWorld, order: Order) -> None:
+        """End the traffic: the flow logs deliver all the rest, and the sender uploads its ledger."""
+        run.is_stopped = True
+        if not run.is_silent:
+            for flow_log in self._ec2.describe_flow_logs()["FlowLogs"]:
+                if run_and_arm(flow_log)[0] == order["RunId"]:
+                    self._deliver_first_burst(run, flow_log)
+                    self._deliver_second_burst(run, flow_log)
+        self._await_decoder(run, order)
+        self._upload(order, "ledger.csv", run.traffic.ledger)
 
     def _upload(self, order: Order, name: str, text: str) -> None:
         self._s3.put_object(Bucket=order["Bucket"], Key=f"control/{order['RunId']}/{name}", Body=text.encode())
 
-    def _await_decoder(self, order: Order, deliveries: int) -> None:
+    def _await_decoder(self, run: RunInTheWorld, order: Order) -> None:
         """Wait until the decoder has landed the deliveries: the drain, scaled down, leaves it no time."""
+        n_deliveries = 2 * sum(not is_to_s3(flow_log) for flow_log in run.delivering.values())
         deadline = time.monotonic() + PATIENCE_S
         prefix = f"landing/{order['RunId']}/"
-        while self._s3.list_objects_v2(Bucket=order["Bucket"], Prefix=prefix)["KeyCount"] < deliveries:
+        while self._s3.list_objects_v2(Bucket=order["Bucket"], Prefix=prefix)["KeyCount"] < n_deliveries:
             if self._ending.wait(0.05) or time.monotonic() > deadline:
                 return
 
     # ------------------------------------------------------------ the flow-log service
+    def deliver_late(self, run_id: str) -> None:
+        """Have every flow log of a run, deleted or not, deliver once more."""
+        run = self.runs[run_id]
+        for flow_log in run.delivering.values():
+            self._deliver(run, flow_log, records.late_burst(run.traffic))
+
     def _deliver_first_bursts(self) -> None:
-        while not self._ending.wait(0.1):
-            for flow_log in self._ec2.describe_flow_logs()["FlowLogs"]:
-                _, run_id, arm = flow_log["LogGroupName"].rsplit("/", 2)
-                run = self.runs[run_id]
-                with run.lock:
-                    if self._is_due(flow_log, run, look=f"control/{run_id}/{arm}.first_delivery.json"):
-                        run.flow_logs[flow_log["FlowLogId"]] = flow_log
-                        self._logs.create_log_stream(**stream_of(flow_log))
-                        self._put(flow_log, first_burst(flow_log, run.traffic))
+        """Let every flow log deliver once somebody has looked and written it down: a run looks in vain at first."""
+        while not self._ending.wait(LOOK_EVERY_S):
+            waiting = {run_id: run for run_id, run in [*self.runs.items()] if run.is_waiting}
+            for flow_log in self._ec2.describe_flow_logs()["FlowLogs"] if waiting else []:
+                run_id, arm = run_and_arm(flow_log)
+                run = waiting.get(run_id)
+                if run and self._is_looked_for(run.traffic.order["Bucket"], run_id, arm):
+                    with run.lock:
+                        if run.is_waiting:
+                            self._deliver_first_burst(run, flow_log)
 
-    def _is_due(self, flow_log: FlowLog, run: RunInTheWorld, look: str) -> bool:
-        """A flow log delivers once a `look` has been written down, so that every run looks in vain at first."""
-        if not run.traffic or run.is_silent or run.is_stopped or flow_log["FlowLogId"] in run.flow_logs:
-            return False
-        return self._s3.list_objects_v2(Bucket=run.traffic.order["Bucket"], Prefix=look)["KeyCount"] > 0
+    def _is_looked_for(self, bucket: str, run_id: str, arm: str) -> bool:
+        look = f"control/{run_id}/{arm}.first_delivery.json"
+        return self._s3.list_objects_v2(Bucket=bucket, Prefix=look)["KeyCount"] > 0
 
-    def _put(self, flow_log: FlowLog, records: list[tuple[int, str]]) -> None:
-        events = [{"timestamp": start * 1_000, "message": record} for start, record in sorted(records)]
-        self._logs.put_log_events(**stream_of(flow_log), logEvents=events)
+    def _deliver_first_burst(self, run: RunInTheWorld, flow_log: FlowLog) -> None:
+        if flow_log["FlowLogId"] in run.delivering:
+            return
+        run.delivering[flow_log["FlowLogId"]] = flow_log
+        if not is_to_s3(flow_log):
+            self._logs.create_log_stream(**stream_of(flow_log))
+        self._deliver(run, flow_log, records.first_burst(flow_log, run.traffic))
+
+    def _deliver_second_burst(self, run: RunInTheWorld, flow_log: FlowLog) -> None:
+        self._deliver(run, flow_log, records.second_burst(flow_log, run.traffic), GARBAGE)
+        if is_to_s3(flow_log):
+            # An older flow log's, in the same folder. AWS cannot do that to a fresh one; a person can.
+            self._put_file(flow_log, records.late_burst(run.traffic), flow_log_id="fl-00000000000000000")
+
+    def _deliver(self, run: RunInTheWorld, flow_log: FlowLog, burst: list[Record], *garbage: str) -> None:
+        if is_to_s3(flow_log):
+            _, arm = run_and_arm(flow_log)
+            run.files.setdefault(arm, []).append(self._put_file(flow_log, burst, *garbage))
+        else:
+            self._put_events(flow_log, burst, *garbage)
+
+    def _put_events(self, flow_log: FlowLog, burst: list[Record], *garbage: str) -> None:
+        events = [
+            *((each["start"], records.line(flow_log["LogFormat"], each)) for each in burst),
+            *((burst[-1]["start"], each) for each in garbage),
+        ]
+        self._logs.put_log_events(
+            **stream_of(flow_log),
+            logEvents=[{"timestamp": start * 1_000, "message": message} for start, message in sorted(events)],
+        )
+
+    def _put_file(
+        self, flow_log: FlowLog, burst: list[Record], *garbage: str, flow_log_id: str | None = None
+    ) -> str:
+        bucket, _, _ = flow_log["LogDestination"].rpartition(":")[2].partition("/")
+        key = records.key(flow_log, REGION, burst[-1]["end"], flow_log_id=flow_log_id)
+        if key.endswith(".parquet"):
+            body = records.parquet_file(flow_log["LogFormat"], burst)  # which has no room for garbage
+        else:
+            body = records.text_file(flow_log["LogFormat"], burst, garbage)
+        self._s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return key
 
 
-# ---------------------------------------------------------------- flow records, each with its `start`
-def first_burst(flow_log: FlowLog, traffic: Traffic) -> list[tuple[int, str]]:
-    """Probes."""
-    return [record(flow_log, traffic, tick) for tick in traffic.recorded(FIRST_BURST)]
+def is_to_s3(flow_log: FlowLog) -> bool:
+    """Whether a flow log delivers to S3, and not to CloudWatch Logs."""
+    return flow_log["LogDestinationType"] == "s3"
 
 
-def second_burst(flow_log: FlowLog, traffic: Traffic) -> list[tuple[int, str]]:
-    """Probes, one of them again, and one each of everything else that a flow log may hold."""
-    ticks = [*traffic.recorded(SECOND_BURST), traffic.ticks[DELIVERED_TWICE]]
-    last = traffic.ticks[-1]
-    nodata = dict.fromkeys(("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes"), "-")
-    return [
-        *(record(flow_log, traffic, tick) for tick in ticks),
-        record(flow_log, traffic, last, dstport="443"),
-        record(flow_log, traffic, last, **nodata, **{"log-status": "NODATA"}),
-        (traffic.sent_ns(last) // 1_000_000_000, GARBAGE),
-    ]
-
-
-def record(flow_log: FlowLog, traffic: Traffic, tick: int, **other: str) -> tuple[int, str]:
-    """A probe's record, in the format that the flow log asks for; `other` fields than a probe's, if given."""
-    start = traffic.sent_ns(tick) // 1_000_000_000
-    fields = {
-        "version": 5,
-        "account-id": "123456789012",
-        "interface-id": flow_log["ResourceId"],
-        "srcaddr": traffic.order["SourceAddress"],
-        "dstaddr": traffic.order["TargetAddress"],
-        "srcport": tick % PORTS,
-        "dstport": traffic.order["TargetPort"],
-        "protocol": 6,
-        "packets": 1,
-        "bytes": int(traffic.order["PayloadBytes"]) + 40,
-        "start": start,
-        "end": start + 1,
-        "action": "ACCEPT",
-        "tcp-flags": 2,
-        "log-status": "OK",
-        **other,
-    }
-    return start, re.sub(r"\$\{([a-z-]+)\}", lambda name: str(fields.get(name[1], "-")), flow_log["LogFormat"])
+def run_and_arm(flow_log: FlowLog) -> tuple[str, str]:
+    """Whose flow log it is, by where it delivers to."""
+    place = flow_log["LogDestination" if is_to_s3(flow_log) else "LogGroupName"]
+    _, run_id, arm = place.rsplit("/", 2)
+    return run_id, arm
 
 
 def stream_of(flow_log: FlowLog) -> dict[str, str]:
-    """Where a flow log's records go."""
+    """Where the records of a flow log to CloudWatch Logs go."""
     return {"logGroupName": flow_log["LogGroupName"], "logStreamName": f"{flow_log['ResourceId']}-all"}
 
 
@@ -247,23 +230,27 @@ class Endpoint(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         match self.headers.get("X-Amz-Target"):
             case "AmazonSSM.SendCommand":
-                self._send_command(json.loads(body)["Parameters"])
+                self._send_command(json.loads(body))
             case "AmazonSSM.GetCommandInvocation":
-                done = {"Status": "Success", "StatusDetails": "Success", "StandardOutputContent": "{}\n"}
+                printed = self._world.printed[json.loads(body)["CommandId"]]
+                done = {"Status": "Success", "StatusDetails": "Success", "StandardOutputContent": f"{printed}\n"}
                 self._answer(200, json.dumps(done))
             case None:
-                (interface,) = parse_qs(body)["ResourceId.1"]
-                self._answer(200, REFUSED.format(interface=interface))
+                (resource,) = parse_qs(body)["ResourceId.1"]
+                self._answer(200, REFUSED.format(resource=resource))
 
-    def _send_command(self, parameters: dict[str, list[str]]) -> None:
+    def _send_command(self, request: dict[str, Any]) -> None:
+        parameters, (instance_id,) = request["Parameters"], request["InstanceIds"]
         (document,) = resources("AWS::SSM::Document").values()
         try:
             Document.of_content(document["Content"]).steps(parameters)
         except InvalidParameters as reason:
             self._answer(400, json.dumps({"__type": "InvalidParameters", "message": str(reason)}))
         else:
-            self._world.carry_out({name: value for name, (value,) in parameters.items()})
-            self._answer(200, json.dumps({"Command": {"CommandId": str(uuid4())}}))
+            command_id = str(uuid4())
+            order = {name: value for name, (value,) in parameters.items()}
+            self._world.printed[command_id] = self._world.carry_out(order, instance_id)
+            self._answer(200, json.dumps({"Command": {"CommandId": command_id}}))
 
     def _answer(self, status: int, body: str) -> None:
         self.send_response(status)
@@ -278,7 +265,7 @@ class Endpoint(BaseHTTPRequestHandler):
 REFUSED = (
     '<CreateFlowLogsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
     "<requestId>9f0d1a6e</requestId><flowLogIdSet/><unsuccessful><item><error><code>400</code>"
-    "<message>Access Denied for LogDestination</message></error><resourceId>{interface}</resourceId></item>"
+    "<message>Access Denied for LogDestination</message></error><resourceId>{resource}</resourceId></item>"
     "</unsuccessful></CreateFlowLogsResponse>"
 )
 """What EC2 answers, with HTTP 200, when it does not create a flow log."""

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_stepfunctions import SFNClient
 
-_PATIENT = Config(retries={"mode": "standard", "max_attempts": 8})
-"""FilterLogEvents allows five calls a second in an account; throttling is met by waiting."""
+_PATIENT = Config(retries={"mode": "legacy", "total_max_attempts": 7})
+"""Throttling is met by waiting, for a minute at most: FilterLogEvents allows five calls a second in an account.
+
+Mode `standard` has a budget of retries for each client, and a call that succeeds at its third attempt gives back
+only what the third one cost. After a hundred such calls, which a reconciliation makes easily, the client would give
+up at the first refusal (botocore 1.43, `retries/standard.py`).
+"""
 
 
 @cache
@@ -31,12 +37,18 @@ def logs() -> CloudWatchLogsClient:
 
 
 @cache
-def s3() -> S3Client:
-    """The results bucket."""
-    return boto3.client("s3", config=_PATIENT)
+def s3(region: str | None = None) -> S3Client:
+    """Buckets of this region, or of another one."""
+    return boto3.client("s3", region_name=region, config=_PATIENT)
 
 
 @cache
 def ssm() -> SSMClient:
     """Commands on the sender and the target."""
     return boto3.client("ssm", config=_PATIENT)
+
+
+@cache
+def stepfunctions() -> SFNClient:
+    """Executions, which own what a run makes."""
+    return boto3.client("stepfunctions", config=_PATIENT)

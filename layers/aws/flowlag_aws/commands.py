@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 DELIVERY_TIMEOUT_S = 600
 """On a fresh Amazon Linux 2023 instance State Manager's associations run first, for a minute or more."""
 
+COMMAND_TIMEOUT_S = 840
+"""Less than a function lives."""
+
 _PENDING = frozenset({"Pending", "InProgress", "Delayed"})
 
 
@@ -22,7 +25,12 @@ class CommandFailed(FlowlagError):
 
 
 def run_command(
-    document: str, instance_id: str, parameters: Mapping[str, str], *, poll_s: float = 1.0, timeout_s: float = 840
+    document: str,
+    instance_id: str,
+    parameters: Mapping[str, str],
+    *,
+    poll_s: float = 1.0,
+    timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> str:
     """Run an SSM document on an instance, wait for its end and return its standard output.
 

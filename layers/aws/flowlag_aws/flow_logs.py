@@ -1,4 +1,4 @@
-"""EC2: flow logs and the instances they watch."""
+"""EC2: flow logs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,35 @@ from hashlib import sha256
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from flowlag.errors import FlowlagError
-from flowlag.plan import Site
+from flowlag.plan import CLOUDWATCH, INTERFACE, S3, SUBNET, VPC
 from flowlag_aws import clients
 from flowlag_aws.clock import micros, now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from mypy_boto3_ec2.type_defs import UnsuccessfulItemTypeDef
+    from mypy_boto3_ec2.literals import FlowLogsResourceTypeType
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, FlowLogTypeDef, UnsuccessfulItemTypeDef
 
     from flowlag.plan import Arm, RunPlan
 
 RUN_TAG = "flowlag:run-id"
-"""Which run a flow log belongs to: how cleanup finds what a crashed step left behind."""
+"""Which run a flow log belongs to, for people and policies."""
 OWNER_TAG = "flowlag:execution"
-"""The execution that owns a flow log: whoever sweeps can ask whether it still lives."""
+"""The execution that owns a flow log: how cleanup finds what a crashed step left behind, and nobody else's. Two
+stacks in a region may have runs of one name, for a schedule names its runs by region and time."""
+
+_RESOURCE_TYPES: Mapping[str, FlowLogsResourceTypeType] = {
+    INTERFACE: "NetworkInterface",
+    SUBNET: "Subnet",
+    VPC: "VPC",
+}
+
+_GONE = "InvalidFlowLogId.NotFound"
+"""Of the call or in `Unsuccessful`: it is not documented which (API_DeleteFlowLogs.html, read 2026-11)."""
 
 LOOKS = 10
 LOOK_EVERY_S = 2.0
@@ -36,40 +49,35 @@ class FlowLogsRemain(FlowlagError):
     """A run's flow logs are still there after they were deleted."""
 
 
-def describe_site(*, source: str, sender: str, target: str, target_port: int) -> Site:
-    """What a run needs to know of its two instances.
-
-    The hypervisor comes from DescribeInstanceTypes: DescribeInstances says `xen` for Nitro too, as its
-    documentation admits (API_Instance.html, read 2026-11).
-    """
-    client = clients.ec2()
-    found = {
-        instance["InstanceId"]: instance
-        for reservation in client.describe_instances(InstanceIds=[sender, target])["Reservations"]
-        for instance in reservation["Instances"]
+def to_log_group(log_group: str, role_arn: str) -> dict[str, Any]:
+    """The part of CreateFlowLogs that says: to CloudWatch Logs."""
+    return {
+        "LogDestinationType": CLOUDWATCH,
+        "LogGroupName": log_group,
+        "DeliverLogsPermissionArn": role_arn,
     }
-    instance = found[sender]
-    kind = instance["InstanceType"]
-    zone = instance["Placement"]["AvailabilityZone"]
-    types = client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]
-    zones = client.describe_availability_zones(ZoneNames=[zone])["AvailabilityZones"]
-    return Site(
-        source=source,
-        region=client.meta.region_name,
-        az_id=zones[0].get("ZoneId") if zones else None,
-        instance_type=kind,
-        hypervisor=types[0].get("Hypervisor") if types else None,
-        sender_instance_id=sender,
-        interface_id=instance["NetworkInterfaces"][0]["NetworkInterfaceId"],
-        sender_address=instance["PrivateIpAddress"],
-        target_instance_id=target,
-        target_address=found[target]["PrivateIpAddress"],
-        target_port=target_port,
-    )
 
 
-def create_flow_log(plan: RunPlan, arm: Arm, *, log_group: str, role_arn: str, owner: str) -> dict[str, Any]:
-    """Create the flow log of an arm on the sender's interface, and say when: its T0 on three clocks.
+def to_prefix(arm: Arm, partition: str, bucket: str, prefix: str) -> dict[str, Any]:
+    """The part of CreateFlowLogs that says: to S3."""
+    return {
+        "LogDestinationType": S3,
+        "LogDestination": f"arn:{partition}:s3:::{bucket}/{prefix}",
+        "DestinationOptions": {
+            "FileFormat": str(arm.file_format),
+            "HiveCompatiblePartitions": arm.hive_compatible,
+            "PerHourPartition": arm.per_hour,
+        },
+    }
+
+
+def create_flow_log(plan: RunPlan, arm: Arm, destination: Mapping[str, Any]) -> dict[str, Any]:
+    """Create the flow log of an arm, and say when: its T0 on three clocks.
+
+    Args:
+        plan: the run.
+        arm: the arm.
+        destination: what `to_log_group` or `to_prefix` gave.
 
     Returns:
         `flow_log_id`, and in microseconds `t0_before_call`, `t0_after_call` (our clock), `t0_service` (AWS's).
@@ -81,21 +89,19 @@ def create_flow_log(plan: RunPlan, arm: Arm, *, log_group: str, role_arn: str, o
     before = now()
     answer = client.create_flow_logs(
         # A retried step gets the same flow log, not a second one. Hashed: a token has 64 characters at most.
-        ClientToken=sha256(f"{plan.run_id}.{arm.name}".encode()).hexdigest(),
-        ResourceType="NetworkInterface",
-        ResourceIds=[plan.interface_id],
+        ClientToken=sha256(f"{plan.execution}.{arm.name}".encode()).hexdigest(),
+        ResourceType=_RESOURCE_TYPES[plan.level(arm)],
+        ResourceIds=[plan.resource_id(arm)],
         TrafficType="ALL",
-        LogDestinationType="cloud-watch-logs",
-        LogGroupName=log_group,
-        DeliverLogsPermissionArn=role_arn,
         LogFormat=plan.log_format,
         MaxAggregationInterval=arm.aggregation_interval_s,
         TagSpecifications=[
             {
                 "ResourceType": "vpc-flow-log",
-                "Tags": [{"Key": RUN_TAG, "Value": plan.run_id}, {"Key": OWNER_TAG, "Value": owner}],
+                "Tags": [{"Key": RUN_TAG, "Value": plan.run_id}, {"Key": OWNER_TAG, "Value": plan.execution}],
             }
         ],
+        **destination,
     )
     after = now()
     _refuse(answer.get("Unsuccessful", []), "create a flow log")
@@ -103,43 +109,62 @@ def create_flow_log(plan: RunPlan, arm: Arm, *, log_group: str, role_arn: str, o
     described = client.describe_flow_logs(FlowLogIds=[flow_log_id])["FlowLogs"]
     return {
         "flow_log_id": flow_log_id,
-        "log_group": log_group,
         "t0_before_call": before,
         "t0_after_call": after,
         "t0_service": micros(described[0]["CreationTime"]) if described else None,
     }
 
 
-def delete_flow_logs(run_id: str) -> list[str]:
-    """Delete every flow log of a run, found by its tag, and make sure that none is left.
+def delete_flow_logs(execution: str) -> list[str]:
+    """Delete every flow log that an execution owns, by its tag, and make sure that none is left.
+
+    Somebody else may be deleting them at the same time.
 
     Returns:
-        The ids of the deleted flow logs.
+        The ids of the flow logs that were there.
 
     Raises:
         FlowLogRefused: AWS would not delete one.
         FlowLogsRemain: one is still there.
     """
-    ids = find_flow_logs(run_id)
+    ids = find_flow_logs(execution)
     if ids:
-        answer = clients.ec2().delete_flow_logs(FlowLogIds=ids)
-        _refuse(answer.get("Unsuccessful", []), "delete a flow log")
+        _delete(ids)
     for _ in range(LOOKS):
-        left = find_flow_logs(run_id)
+        left = find_flow_logs(execution)
         if not left:
             return ids
         sleep(LOOK_EVERY_S)
-    raise FlowLogsRemain(f"run '{run_id}' still has the flow logs {', '.join(left)} after deleting them")
+    raise FlowLogsRemain(f"{execution} still has the flow logs {', '.join(left)} after deleting them")
 
 
-def find_flow_logs(run_id: str) -> list[str]:
-    """The ids of a run's flow logs."""
-    pages = (
-        clients.ec2()
-        .get_paginator("describe_flow_logs")
-        .paginate(Filters=[{"Name": f"tag:{RUN_TAG}", "Values": [run_id]}])
-    )
-    return [each["FlowLogId"] for page in pages for each in page["FlowLogs"]]
+def _delete(ids: Sequence[str]) -> None:
+    try:
+        answer = clients.ec2().delete_flow_logs(FlowLogIds=ids)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _GONE:
+            raise
+    else:
+        refused = [each for each in answer.get("Unsuccessful", []) if each.get("Error", {}).get("Code") != _GONE]
+        _refuse(refused, "delete a flow log")
+
+
+def find_flow_logs(execution: str) -> list[str]:
+    """The ids of the flow logs that an execution owns."""
+    return [each["FlowLogId"] for each in _describe({"Name": f"tag:{OWNER_TAG}", "Values": [execution]})]
+
+
+def owners_of_flow_logs(state_machine_arn: str) -> dict[str, str]:
+    """The executions of a state machine that own flow logs, by their runs."""
+    executions = state_machine_arn.replace(":stateMachine:", ":execution:", 1) + ":"
+    tagged = _describe({"Name": "tag-key", "Values": [OWNER_TAG]})
+    tags = ({tag["Key"]: tag["Value"] for tag in each["Tags"]} for each in tagged)
+    return {each[RUN_TAG]: each[OWNER_TAG] for each in tags if each[OWNER_TAG].startswith(executions)}
+
+
+def _describe(condition: FilterTypeDef) -> Iterator[FlowLogTypeDef]:
+    for page in clients.ec2().get_paginator("describe_flow_logs").paginate(Filters=[condition]):
+        yield from page["FlowLogs"]
 
 
 def _refuse(unsuccessful: Sequence[UnsuccessfulItemTypeDef], what: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from flowlag import tables
+from flowlag.cost import cost_usd
 from flowlag.first_delivery import t0
 from flowlag.instants import seconds_between
 from flowlag.landing import digest
@@ -17,47 +19,60 @@ from flowlag_aws.store import Store, landing_key
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from flowlag.first_delivery import FirstDelivery
     from flowlag.instants import Micros
     from flowlag.landing import Landed
     from flowlag.ledger import Ledger
     from flowlag.observation import Observation
-    from flowlag.plan import RunPlan
+    from flowlag.plan import Arm, RunPlan
     from flowlag.probe import Unparsable
     from flowlag.summary import ArmSummary, RunSummary
+    from flowlag_aws.evidence import Clocks
+    from flowlag_aws.settings import Results
 
 
 class Rows:
-    """The tables of one results bucket. Every object's key is decided by its content's identity."""
+    """Rows on their way: from the work bucket, where they land, to the tables of the results bucket.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    Every object's key is decided by its content's identity.
+    """
+
+    def __init__(self, work: Store, results: Store) -> None:
+        self.work = work
+        self.results = results
+
+    @classmethod
+    def of(cls, settings: Results) -> Rows:
+        """The rows of a stack."""
+        return cls(Store(settings.work_bucket), Store(settings.results_bucket, settings.results_region))
 
     def put_landing(self, landed: Landed) -> None:
         """Write what one delivery showed, unless the same delivery was here before: its first receipt counts."""
         first = landed.observations[0]
         key = landing_key(first.run_id, first.arm, landed.digest)
-        self.store.put_new(key, _observations(landed.observations))
+        self.work.put_new(key, _observations(landed.observations))
 
-    def received(self, run_id: str, arm: str) -> dict[str, Micros]:
-        """When our Lambda first got each event of an arm."""
+    def received(self, run_id: str, arm: str, until: Micros) -> dict[str, Micros]:
+        """When our Lambda first got each event of an arm, up to `until`."""
         received: dict[str, Micros] = {}
-        for key in self.store.landing_keys(run_id, arm):
-            columns = parquet.decode(self.store.get(key), ("event_id", "received_at"))
+        for key in self.work.landing_keys(run_id, arm):
+            columns = parquet.decode(self.work.get(key), ("event_id", "received_at"))
             for event_id, at in zip(columns["event_id"], columns["received_at"], strict=True):
-                received[event_id] = min(at, received.get(event_id, at))
+                if at <= until:
+                    received[event_id] = min(at, received.get(event_id, at))
         return received
 
     def put_observations(self, plan: RunPlan, arm: str, observations: Sequence[Observation]) -> str:
         """Write the final observations of an arm, one file, and return its key."""
         key = tables.object_key("observations", plan.region, plan.planned_at, f"{plan.run_id}.{arm}")
-        return self.store.put(key, _observations(observations))
+        return self.results.put(key, _observations(observations))
 
     def delays(self, key: str) -> DelayColumns:
         """What a summary needs of an arm's final observations."""
-        return DelayColumns(**parquet.decode(self.store.get(key), DelayColumns.__dataclass_fields__))
+        return DelayColumns(**parquet.decode(self.results.get(key), DelayColumns.__dataclass_fields__))
 
-    def put_ledger(self, plan: RunPlan, ledger: Ledger) -> None:
-        """Write the ledger of a run."""
+    def put_ledger(self, plan: RunPlan, ledger: Ledger, clock_offset_s: float | None) -> None:
+        """Write the ledger of a run; `clock_offset_s` is how far ahead the sender's clock was."""
         entries, rate = ledger.entries, plan.rate
         values: dict[str, list[Any]] = {
             "run_id": [plan.run_id] * len(entries),
@@ -68,49 +83,62 @@ class Rows:
             "sent_ns": [entry.sent_ns for entry in entries],
             "lateness_s": [entry.lateness_s(rate) for entry in entries],
             "outcome": [entry.outcome for entry in entries],
+            "clock_offset_s": [clock_offset_s] * len(entries),
         }
         self._put("ledger", plan, plan.run_id, parquet.encode(tables.LEDGER, values))
 
     def put_first_delivery(
-        self, plan: RunPlan, arm: str, creation: Mapping[str, Any], check: Mapping[str, Any]
+        self, plan: RunPlan, arm: Arm, creation: Mapping[str, Any], check: FirstDelivery
     ) -> float | None:
-        """Write when an arm was created and first delivered, and return the seconds between."""
-        first_delivery_s = seconds_between(check.get("first_record_at"), t0(creation))
+        """Write when an arm was created and first delivered, and return the seconds to its first record."""
+        created_at = t0(creation)
+        first_record_s = seconds_between(check.first_record_at, created_at)
         row = {
             "run_id": plan.run_id,
-            "arm": arm,
+            "arm": arm.name,
             "source": plan.source,
+            "hypervisor": plan.hypervisor,
+            "destination": arm.destination,
+            "file_format": arm.file_format,
+            "aggregation_interval_s": arm.aggregation_interval_s,
+            "level": plan.level(arm),
             "flow_log_id": creation["flow_log_id"],
             "t0_before_call": creation["t0_before_call"],
             "t0_after_call": creation["t0_after_call"],
             "t0_service": creation["t0_service"],
-            "last_miss_at": check.get("last_miss_at"),
-            "first_hit_at": check.get("first_hit_at"),
-            "first_record_at": check.get("first_record_at"),
-            "first_probe_at": check.get("first_probe_at"),
-            "polls": check.get("polls", 0),
-            "first_delivery_s": first_delivery_s,
+            **check.to_json(),
+            "first_record_s": first_record_s,
+            "first_probe_s": seconds_between(check.first_probe_at, created_at),
         }
         data = parquet.encode_rows(tables.FIRST_DELIVERIES, [row])
-        self._put("first_deliveries", plan, f"{plan.run_id}.{arm}", data)
-        return first_delivery_s
+        self._put("first_deliveries", plan, f"{plan.run_id}.{arm.name}", data)
+        return first_record_s
 
-    def put_run(self, plan: RunPlan, summary: RunSummary) -> None:
+    def put_run(self, plan: RunPlan, summary: RunSummary, clocks: Clocks) -> None:
         """Write the row of a run."""
         row = {
             "run_id": plan.run_id,
+            "experiment": plan.request.experiment,
             "source": plan.source,
             "started_at": plan.planned_at,
             "verdict": summary.verdict,
             "reasons": list(summary.reasons),
+            "az_id": plan.az_id,
             "instance_type": plan.instance_type,
             "hypervisor": plan.hypervisor,
             "rate": plan.rate,
             "traffic_s": plan.request.traffic_s,
+            "sender_clock_offset_s": clocks.sender_s,
+            "target_clock_offset_s": clocks.target_s,
+            "cost_usd": cost_usd(plan) if summary.arms else None,  # what a run cost that failed is not known
             "code_version": plan.code_version,
-            "arms": [_arm(arm) for arm in summary.arms],
+            "arms": [_arm(plan, arm) for arm in summary.arms],
         }
         self._put("runs", plan, plan.run_id, parquet.encode_rows(tables.RUNS, [row]))
+
+    def has_run(self, plan: RunPlan) -> bool:
+        """Whether a run has its row."""
+        return self.results.exists(tables.object_key("runs", plan.region, plan.planned_at, plan.run_id))
 
     def put_quarantine(
         self, plan: RunPlan, arm: str, name: str, unparsable: Sequence[Unparsable], received_at: Micros | None
@@ -139,23 +167,25 @@ class Rows:
         full_name = ".".join(filter(None, (plan.run_id, arm, name)))
         self._put("quarantine", plan, full_name, parquet.encode_rows(tables.QUARANTINE, rows))
 
-    def quarantined(self, plan: RunPlan, arm: str) -> set[str]:
-        """The ids of the events of an arm that the decoder has put into quarantine."""
+    def quarantined(self, plan: RunPlan, arm: str, until: Micros) -> set[str]:
+        """The ids of the events of an arm that the decoder got up to `until` and put into quarantine."""
         own = tables.object_key("quarantine", plan.region, plan.planned_at, f"{plan.run_id}.{arm}")
         found: set[str] = set()
-        for key in self.store.keys(own.removesuffix("parquet")):
+        for key in self.results.keys(own.removesuffix("parquet")):
             if key != own:
-                found.update(parquet.decode(self.store.get(key), ("event_id",))["event_id"])
+                columns = parquet.decode(self.results.get(key), ("event_id", "received_at"))
+                received = zip(columns["event_id"], columns["received_at"], strict=True)
+                found.update(event_id for event_id, at in received if at <= until)
         return found
 
     def put_unopened(self, event: str, reason: str, received_at: Micros) -> None:
         """Write an event that nobody can open, whole, with the reason. It belongs to no run."""
         row = dict.fromkeys(tables.QUARANTINE) | {"received_at": received_at, "reason": reason, "raw": event}
         key = tables.object_key("quarantine", clients.s3().meta.region_name, received_at, digest([event]))
-        self.store.put(key, parquet.encode_rows(tables.QUARANTINE, [row]))
+        self.results.put(key, parquet.encode_rows(tables.QUARANTINE, [row]))
 
     def _put(self, table: str, plan: RunPlan, name: str, data: bytes) -> None:
-        self.store.put(tables.object_key(table, plan.region, plan.planned_at, name), data)
+        self.results.put(tables.object_key(table, plan.region, plan.planned_at, name), data)
 
 
 def _observations(observations: Sequence[Observation]) -> bytes:
@@ -163,16 +193,17 @@ def _observations(observations: Sequence[Observation]) -> bytes:
     return parquet.encode(tables.OBSERVATIONS, values)
 
 
-def _arm(arm: ArmSummary) -> dict[str, Any]:
-    delay = arm.delay_s
+def _arm(plan: RunPlan, summary: ArmSummary) -> dict[str, Any]:
+    arm, counts, delay = plan.arm(summary.arm), summary.counts, summary.delay_s
     return {
-        "arm": arm.arm,
-        "ledger_ticks": arm.counts.ledger_ticks,
-        "observed": arm.counts.observed,
-        **{reason: arm.counts.missing.get(reason, 0) for reason in tables.MISSING_REASONS},
-        "duplicates": arm.counts.duplicates,
-        "unparsable": arm.counts.unparsable,
-        "bursts": arm.n_bursts,
+        "arm": arm.name,
+        "destination": arm.destination,
+        "file_format": arm.file_format,
+        "aggregation_interval_s": arm.aggregation_interval_s,
+        "level": plan.level(arm),
+        **asdict(counts),
+        **{reason: counts.missing.get(reason, 0) for reason in tables.MISSING_REASONS},
+        "bursts": summary.n_bursts,
         "delay_min_s": delay and delay.min,
         "delay_p50_s": delay and delay.p50,
         "delay_p90_s": delay and delay.p90,

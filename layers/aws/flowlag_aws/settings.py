@@ -35,40 +35,64 @@ class FromEnvironment:
 
 
 @dataclass(frozen=True, slots=True)
-class Results(FromEnvironment):
-    """Where results go."""
+class Work(FromEnvironment):
+    """The bucket by which the functions of a run hand over."""
 
-    results_bucket: str
+    work_bucket: str
 
 
 @dataclass(frozen=True, slots=True)
-class Planning(Results):
-    """What PlanRun needs to know of the stack."""
+class Results(Work):
+    """Where results go: the home region's bucket."""
+
+    results_bucket: str
+    results_region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planning(Work):
+    """What PlanRun needs to know of the stack.
+
+    `sender_instance_ids` is a list with commas. `target_instance_id` is empty where the target is somebody's own.
+    """
 
     source: str
-    sender_instance_id: str
+    sender_instance_ids: str
     target_instance_id: str
+    target_address: str
     target_port: str
     code_version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic(Results):
+class Traffic(Work):
     """What StartTraffic and StopTraffic need to know of the stack."""
 
     traffic_document: str
 
 
 @dataclass(frozen=True, slots=True)
-class LogGroups(Results):
-    """Where the stack keeps the log groups of its arms."""
+class FlowLogCreation(Work):
+    """What CreateFlowLog needs to know of the stack."""
 
     log_group_prefix: str
+    decode_function_arn: str
+    delivery_role_arn: str
+    partition: str
 
 
 @dataclass(frozen=True, slots=True)
-class FlowLogCreation(LogGroups):
-    """What CreateFlowLog needs to know of the stack."""
+class Sweeping(Results):
+    """What Sweep needs to know of the stack."""
 
-    decode_function_arn: str
-    delivery_role_arn: str
+    traffic_document: str
+    log_group_prefix: str
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emptying(Work):
+    """What EmptyStack needs to know of the stack."""
+
+    log_group_prefix: str
+    state_machine_arn: str
