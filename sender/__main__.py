@@ -11,12 +11,14 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from flowlag.errors import FlowlagError, InvalidRequest
 from sender.capturing import capture
+from sender.clock import offset_s
 from sender.jobs import CAPTURE, SENDING, Job, start, stop
 from sender.order import Order
 from sender.processes import held, lock_of, run_promptly, stop_on_signal
@@ -33,7 +35,7 @@ _INVALID = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one action; returns the exit status: 0, 1 when it failed, 2 when it makes no sense."""
-    logging.basicConfig(format="sender: %(message)s")
+    logging.basicConfig(format="sender: %(message)s", level=logging.INFO)
     try:
         action, order = _parse(arguments)
         _ACTIONS[action](order)
@@ -45,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # ---------------------------------------------------------------- actions
 def _start(job: Job, order: Order) -> None:
-    start(job, order)
+    for stray in start(job, order):
+        print(f"ended {stray}, which nobody had stopped")  # noqa: T201 - what a command says
     print(f"'{job.worker}' of run '{order.run_id}' is under way")  # noqa: T201 - what a command says
 
 
 def _stop(job: Job, order: Order) -> None:
-    print(json.dumps(stop(job, order)))  # noqa: T201 - what a command answers
+    print(json.dumps({**stop(job, order), "clock_offset_s": offset_s()}))  # noqa: T201 - what a command answers
 
 
 def _send(order: Order) -> None:
@@ -65,9 +68,11 @@ def _send(order: Order) -> None:
 def _capture(order: Order) -> None:
     with held(lock_of(CAPTURE.worker, order)):
         wait = stop_on_signal()
-        from sender.packets import Sniffer  # noqa: PLC0415 - as above
+        from sender.arrivals import arrivals  # noqa: PLC0415 - as above
 
-        capture(order, receive=Sniffer(order).receive, wait=wait)
+        with closing(arrivals(order)) as arrived:
+            next(arrived)
+            capture(order, receive=partial(next, arrived), wait=wait)
 
 
 def _ship(job: Job, order: Order) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flowlag.capture import HEADER
+from flowlag.capture import END, HEADER
 from flowlag.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -48,3 +48,4 @@ def capture(
             seen = receive()
             if seen is not None:
                 file.write(f"{seen.line()}\n")
+        file.write(f"{END}\n")

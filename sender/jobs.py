@@ -28,7 +28,7 @@ class NotStarted(FlowlagError):
 
 
 class NotStopped(FlowlagError):
-    """A process of the job does not end."""
+    """A process that is to end does not."""
 
 
 # ---------------------------------------------------------------- the two jobs
@@ -42,6 +42,8 @@ class Job:
         file: Where an order wants the file.
         is_under_way: Whether the file, by its text, shows that the work has really begun.
         counts: What the file, by its text, amounts to.
+        is_exclusive: Whether an instance does it for one run at a time. A target may serve two senders, so that
+            another run's capture may be a living one's.
     """
 
     worker: str
@@ -49,6 +51,7 @@ class Job:
     file: Callable[[Order], Path]
     is_under_way: Callable[[str], bool]
     counts: Callable[[str, Order], Mapping[str, int]]
+    is_exclusive: bool
 
 
 def _a_probe_has_left(text: str) -> bool:
@@ -72,29 +75,38 @@ def _count_seen(text: str, order: Order) -> Mapping[str, int]:
     return {"seen": len(capture.parse_capture(text or f"{capture.HEADER}\n", order.rate))}
 
 
-SENDING = Job("send", "ship-ledger", lambda order: order.ledger, _a_probe_has_left, _count_ticks)
-CAPTURE = Job("capture", "ship-capture", lambda order: order.capture, _listens, _count_seen)
+SENDING = Job("send", "ship-ledger", lambda order: order.ledger, _a_probe_has_left, _count_ticks, is_exclusive=True)
+CAPTURE = Job("capture", "ship-capture", lambda order: order.capture, _listens, _count_seen, is_exclusive=False)
 
 
 # ---------------------------------------------------------------- what can be done with a job
-def start(job: Job, order: Order) -> None:
+def start(job: Job, order: Order) -> list[str]:
     """Have the job done from now on, and its file shipped; returns when both are really under way.
 
-    One that is under way is left alone.
+    One that is under way is left alone. An exclusive one that is not first ends what of it is done here for other
+    runs: a living run has its sender to itself, so those have lost their owners. What they wrote stays, and their
+    shippers bring it to S3.
+
+    Returns:
+        What of other runs it ended.
 
     Raises:
         InvalidRequest: the job was done before and has ended; a run happens once.
+        NotStopped: a process of another run does not end.
         NotStarted: it did not begin.
     """
     lock, file = lock_of(job.worker, order), job.file(order)
+    strays = []
     if holder(lock) is None:
         if file.exists():
             raise InvalidRequest(f"run '{order.run_id}' has ended here and left {file}: a run happens once")
+        strays = _end_strays(job, order)
         worker = detach(job.worker, order)
         _await_work(job, order, lambda: worker.poll() is None or holder(lock) is not None)
     else:
         _await_work(job, order, lambda: holder(lock) is not None)
     _ensure_shipping(job, order)
+    return strays
 
 
 def stop(job: Job, order: Order) -> Mapping[str, int]:
@@ -112,6 +124,19 @@ def stop(job: Job, order: Order) -> Mapping[str, int]:
     if file.exists():
         ship(file, order)
     return job.counts(_text(file), order)
+
+
+def _end_strays(job: Job, order: Order) -> list[str]:
+    own = lock_of(job.worker, order)
+    strays = []
+    for lock in sorted(order.directory.parent.glob(f"*/{own.name}")) if job.is_exclusive else ():
+        if lock != own and holder(lock) is not None:
+            stray = f"'{job.worker}' of run '{lock.parent.name}'"
+            end(lock, _PATIENCE_S)
+            if not has_ended(lock, 0):
+                raise NotStopped(f"{stray} does not end, and a sender works for one run at a time")
+            strays.append(stray)
+    return strays
 
 
 def _await_work(job: Job, order: Order, is_alive: Callable[[], bool]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING
 
+from flowlag.address import check_private
 from flowlag.errors import InvalidRequest
 from flowlag.signature import LONGEST, RUN_ID, SHORTEST
 
@@ -46,12 +46,8 @@ class Order:
             raise InvalidRequest(f"a run id is 1 to 64 letters, digits, '-' or '_', not '{self.run_id[:80]}'")
         if not _BUCKET.fullmatch(self.bucket):
             raise InvalidRequest(f"'{self.bucket[:80]}' is not the name of an S3 bucket")
-        for name in ("source", "target"):
-            address = getattr(self, name)
-            try:
-                IPv4Address(address)
-            except AddressValueError:
-                raise InvalidRequest(f"{name} is an IPv4 address, not '{address[:80]}'") from None
+        check_private(self.source, "source")  # whatever answers a probe would answer a forged one, too
+        check_private(self.target, "target")
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if not low <= value <= high:

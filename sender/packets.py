@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from scapy.error import Scapy_Exception
 from scapy.layers.inet import IP, TCP
 from scapy.packet import Raw
+from scapy.utils import PcapReader
 
 from flowlag.capture import Seen
 from flowlag.errors import FlowlagError
 from flowlag.signature import HEADERS_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sender.order import Order
+
+RECEIVE_TIMEOUT_S = 0.2
+"""How long a capture waits for the next packet before it looks up."""
 
 _ETH_P_IP = 0x0800
 _SO_TIMESTAMPNS = 35  # the `socket` module does not name it
 _TIMESPEC = struct.Struct("@ll")
-_RECEIVE_TIMEOUT_S = 0.2
 
 
 class NoRawSocket(FlowlagError):
@@ -68,7 +74,7 @@ class Sniffer:
         self._order = order
         self._socket = _raw_socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IP))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._socket.settimeout(_RECEIVE_TIMEOUT_S)
+        self._socket.settimeout(RECEIVE_TIMEOUT_S)
 
     def receive(self) -> Seen | None:
         """The probe that arrives next; None when nothing did for a moment, or something else."""
@@ -81,6 +87,10 @@ class Sniffer:
         srcport = self._srcport(IP(packet))
         return None if srcport is None else Seen(srcport, _received_ns(ancillary))
 
+    def close(self) -> None:
+        """Stop capturing."""
+        self._socket.close()
+
     def _srcport(self, packet: IP) -> int | None:
         order = self._order
         is_probe = (
@@ -90,6 +100,19 @@ class Sniffer:
             and packet[TCP].flags == "S"
         )
         return packet[TCP].sport if is_probe else None
+
+
+def read_pcap(stream: IO[bytes]) -> Iterator[Seen]:
+    """The TCP packets of a pcap stream that holds nothing else, one by one as they come.
+
+    Raises:
+        EOFError: the stream ended before it began.
+    """
+    try:
+        packets = PcapReader(stream)  # type: ignore[arg-type] # its metaclass takes a stream as well as a name
+    except Scapy_Exception:
+        raise EOFError from None
+    return (Seen(packet[TCP].sport, int(packet.time * 1_000_000_000)) for packet in packets)
 
 
 def _received_ns(ancillary: list[tuple[int, int, bytes]]) -> int:

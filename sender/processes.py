@@ -6,6 +6,7 @@ could be stale, no pid that could have become another's, and no second worker fo
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gc
 import os
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from flowlag.errors import FlowlagError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sender.order import Order
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _FLOCK = struct.Struct("@hhqqi")  # `struct flock` of 64-bit Linux: type, whence, start, length, pid
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _REALTIME_PRIORITY = 50
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+_LIBC = ctypes.CDLL(None)
 
 
 class AlreadyRunning(FlowlagError):
@@ -147,3 +150,20 @@ def run_promptly() -> None:
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
     gc.freeze()
+
+
+def attach(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program whose output this process reads, and which ends with it, however it ends."""
+    return subprocess.Popen(  # noqa: S603 - a program of our own choice
+        argv,
+        bufsize=0,  # what `select` does not see in the pipe is not anywhere else
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_become_attached,  # noqa: PLW1509 - a worker has one thread, so nobody holds a lock at the fork
+    )
+
+
+def _become_attached() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)  # the worker waits for them; others need to get them

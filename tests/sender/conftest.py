@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,12 @@ to="$BUCKETS/${5#s3://}"
 mkdir -p "${to%/*}"
 echo "$to" >> "$BUCKETS/uploads"
 cp "$4" "$to"
+"""
+
+CHRONYC_STAND_IN = """#!/bin/sh
+# chronyc -c tracking, of a clock that is 12 us behind
+test "$*" = "-c tracking" || exit 64
+echo A9FEA97B,169.254.169.123,4,1795420800.5,0.000012,0.000001,0.000009,-6.2,0.001,0.02,0.0004,0.0002,16.1,Normal
 """
 
 
@@ -62,7 +69,7 @@ class Instance:
         stdout, stderr = process.communicate(timeout=50)
         return subprocess.CompletedProcess(argv, process.returncode, stdout.decode(), stderr.decode())
 
-    def answer(self, action: str) -> dict[str, int]:
+    def answer(self, action: str) -> dict[str, float | None]:
         """What a successful `action` printed."""
         done = self.run(action)
         assert done.returncode == 0, done.stderr
@@ -82,17 +89,28 @@ def buckets(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(order: Order, buckets: Path, tmp_path: Path) -> dict[str, str]:
-    """All that an instance gives to the sender, with a stand-in for the AWS CLI that copies into `buckets`."""
-    aws = tmp_path / "bin" / "aws"
-    aws.parent.mkdir()
-    aws.write_text(AWS_STAND_IN)
-    aws.chmod(0o755)
+    """All that an instance gives to the sender: a stand-in for chronyc, and for an AWS CLI that fills `buckets`."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("aws", AWS_STAND_IN), ("chronyc", CHRONYC_STAND_IN)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
     return {
-        "PATH": f"{aws.parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path / "nobody"),
         "FLOWLAG_HOME": str(order.home),
         "BUCKETS": str(buckets),
     }
+
+
+@pytest.fixture
+def without_tcpdump(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The same, on an instance that has no tcpdump."""
+    programs = tmp_path / "few"
+    programs.mkdir()
+    for name in ("cp", "mkdir"):
+        (programs / name).symlink_to(shutil.which(name))
+    return environment | {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{programs}"}
 
 
 @pytest.fixture

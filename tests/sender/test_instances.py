@@ -6,8 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +19,9 @@ from flowlag.ledger import SENT, Ledger, parse_ledger
 from flowlag.stamp import encode
 from sender.packets import build
 from sender.processes import has_ended, lock_of
+from tests.sender.waiting import TIMEOUT_S, until
 
 pytestmark = pytest.mark.slow
-
-TIMEOUT_S = 30
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "this should have happened by now"
-        time.sleep(0.02)
 
 
 def shipped(buckets: Path, run_id: str) -> Ledger:
@@ -102,7 +92,7 @@ def test_the_capture_takes_no_stray_traffic(instances, network):
         for packet in (*strays, build(order, 4)):
             wire.sendto(packet, (order.target, 0))
     until(lambda: "\n4," in order.capture.read_text())
-    assert target.answer("stop-capture") == {"seen": 1}
+    assert target.answer("stop-capture")["seen"] == 1
 
 
 def test_a_killed_sender_leaves_its_ledger_in_the_bucket(instances, buckets):
@@ -134,6 +124,54 @@ def test_the_second_start_finds_the_first_running(instances):
     assert (again.returncode, again.stdout, again.stderr) == (0, said, "")
     assert said == "'send' of run 'run-1' is under way\n"
     assert (source.worker("send"), source.worker("ship-ledger")) == first
+
+
+def test_a_sender_ends_what_another_run_left_sending(instances, buckets):
+    lost, _ = instances(run_id="run-0")
+    assert lost.run("start-sending").returncode == 0
+    following, _ = instances(run_id="run-1")
+    started = following.run("start-sending")
+    assert started.returncode == 0, started.stderr
+    assert started.stdout.splitlines() == [
+        "ended 'send' of run 'run-0', which nobody had stopped",
+        "'send' of run 'run-1' is under way",
+    ]
+    assert lost.worker("send") is None
+    assert following.worker("send")
+    assert has_ended(lock_of("ship-ledger", lost.order), TIMEOUT_S)
+    assert shipped(buckets, "run-0").closed
+
+
+def test_a_target_captures_for_two_runs_at_once(instances):
+    one, _ = instances(run_id="run-0")
+    other, _ = instances(run_id="run-1")
+    assert [each.run("start-capture").returncode for each in (one, other)] == [0, 0]
+    assert one.worker("capture")
+    assert other.worker("capture")
+
+
+def test_a_start_leaves_alone_what_ships_for_another_run(instances):
+    lost, _ = instances(run_id="run-0")
+    lost.run("start-sending")
+    shipper = lost.worker("ship-ledger")
+    os.kill(shipper, signal.SIGSTOP)  # or it might be done by itself before anybody looks
+    try:
+        following, _ = instances(run_id="run-1")
+        assert "ended 'send' of run 'run-0'" in following.run("start-sending").stdout
+        assert lost.worker("ship-ledger") == shipper
+    finally:
+        os.kill(shipper, signal.SIGCONT)
+
+
+def test_a_late_start_of_a_run_that_has_ended_ends_nothing(instances):
+    ended, _ = instances(run_id="run-0")
+    ended.run("start-sending")
+    ended.run("stop-sending")
+    living, _ = instances(run_id="run-1")
+    living.run("start-sending")
+    sending = living.worker("send")
+    assert ended.run("start-sending").returncode == 2
+    assert living.worker("send") == sending
 
 
 def test_two_starts_at_once_make_one_sender(instances, network):
@@ -176,7 +214,7 @@ def test_it_stops_by_itself_after_its_duration(instances, buckets):
 
 
 def test_a_target_without_a_route_fails_the_start_with_the_reason(instances):
-    source, _ = instances(target="203.0.113.1")
+    source, _ = instances(target="192.168.0.1")
     done = source.run("start-sending")
     assert done.returncode == 1
     assert "Network is unreachable" in done.stderr

@@ -8,6 +8,7 @@ from flowlag import signature
 from flowlag.errors import InvalidRequest
 from sender.__main__ import main
 
+PUBLIC = "{} is a private IPv4 address (RFC 1918) of your own network, not {}: probes go to our own target only"
 BAD = [
     ("--duration", "-1", "duration_s is a number from 1 to 172800, not -1"),
     ("--duration", "soon", "argument --duration: invalid int value: 'soon'"),
@@ -19,6 +20,9 @@ BAD = [
     ("--bucket", "a/b", "'a/b' is not the name of an S3 bucket"),
     ("--source", "10.0.0", "source is an IPv4 address, not '10.0.0'"),
     ("--target", "example.com", "target is an IPv4 address, not 'example.com'"),
+    ("--target", "8.8.8.8", PUBLIC.format("target", "8.8.8.8")),
+    ("--target", "127.0.0.1", PUBLIC.format("target", "127.0.0.1")),
+    ("--source", "203.0.113.7", PUBLIC.format("source", "203.0.113.7")),
 ]
 
 
