@@ -18,6 +18,7 @@ import click
 from flowlag.delivery import PRESETS
 from flowlag.distribution import BURST_GAP_S
 from flowlag.errors import FlowlagError
+from flowlag.prices import INSTANCE_TYPES
 
 UNUSABLE = 2
 """The exit code where something that was given cannot be used."""
@@ -265,3 +266,116 @@ def decode(port: int, *, near: str, rate: int, as_json: bool) -> None:
         _print_json(answer.as_json())
     else:
         render.show(render.decoded(answer))
+
+
+@main.command()
+@click.argument("experiment", default="default")
+@click.option(
+    "--regions",
+    metavar="NAMES",
+    default="us-east-1",
+    show_default=True,
+    help="Where it runs, separated by commas; the first one is home, where the results are.",
+)
+@click.option(
+    "--runs-per-day", type=click.IntRange(min=0), default=4, show_default=True, help="Runs a day on each sender."
+)
+@click.option(
+    "--days", type=click.IntRange(1, 3_650), default=30, show_default=True, help="How long the stacks stand."
+)
+@click.option(
+    "--sender-type",
+    "senders",
+    type=click.Choice(INSTANCE_TYPES),
+    multiple=True,
+    default=["t3.micro"],
+    show_default=True,
+    help="Instance type of the sender; once for each, where a stack has two.",
+)
+@click.option("--own-target", is_flag=True, help="The target is a machine of yours, which costs nothing here.")
+@_JSON
+def estimate(
+    experiment: str,
+    *,
+    regions: str,
+    runs_per_day: int,
+    days: int,
+    senders: tuple[str, ...],
+    own_target: bool,
+    as_json: bool,
+) -> None:
+    """What a campaign will cost before it runs, item by item, at list prices.
+
+    EXPERIMENT is the name of one in functions/experiments, or the path of a TOML file like those. AWS is not asked:
+    the prices are part of flowlag, dated, each with its source; a price without a source is called unverified.
+
+    \b
+    Examples:
+      flowlag estimate --regions eu-west-1,us-east-1 --days 14
+      flowlag estimate s3-layouts --sender-type t2.micro --runs-per-day 2 --json
+    """  # noqa: D301 - click reads the control character
+    from flowlag.cost import Stack
+    from local import estimate as estimates
+    from local import render, render_estimate
+
+    stack = Stack(senders=senders, target=None) if own_target else Stack(senders=senders)
+    answer = estimates.Estimate.of(
+        estimates.experiment_of(experiment),
+        estimates.regions_of(regions),
+        runs_per_day=runs_per_day,
+        days=days,
+        stack=stack,
+    )
+    if as_json:
+        _print_json(answer.as_json())
+    else:
+        render.show(render_estimate.estimate(answer))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--source",
+    "sources",
+    metavar="PATH",
+    multiple=True,
+    type=_PATH,
+    help="Ask the Parquet in this folder instead of Athena: what 'flowlag demo' leaves, or a copy of the bucket."
+    " May be given again.",
+)
+@click.option("--stack", metavar="NAME", help="The home stack, whose Athena is asked.  [default: flowlag]")
+@click.option("--region", metavar="NAME", help="Where it is.  [default: as the AWS CLI is configured]")
+@_JSON
+def query(
+    name: str | None, *, sources: tuple[Path, ...], stack: str | None, region: str | None, as_json: bool
+) -> None:
+    """Ask the results a named question, on Athena or here.
+
+    Without NAME it lists the questions. Each is a file of queries/, in Athena's SQL; with --source DuckDB runs it.
+    docs/queries.md says what the columns mean.
+
+    \b
+    Examples:
+      flowlag query
+      flowlag query delay_percentiles --region eu-west-1
+      flowlag query delay_by_arm --source out/ --json
+    """  # noqa: D301 - click reads the control character
+    from local import query as queries
+    from local import render_query
+
+    if sources and (stack or region):
+        raise click.UsageError("--source asks no stack: give neither --stack nor --region with it")
+    if name is None:
+        title, answer = "Queries, each with its question", queries.catalogue()
+    else:
+        asked = queries.named_query(name)
+        title = asked.question
+        answer = (
+            queries.ask_files(asked.sql, sources)
+            if sources
+            else queries.ask_athena(asked.sql, stack or "flowlag", region)
+        )
+    if as_json:
+        _print_json(({"query": name} if name else {}) | {"rows": list(answer.rows)})
+    else:
+        render_query.show(title, answer)

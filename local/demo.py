@@ -21,11 +21,12 @@ from local.checkout import CHECKOUT
 from local.cloud.deploy import deploy
 from local.cloud.region import Region
 from local.download import download_results
+from local.flow_logs.faults import Faults
 from local.progress import Steps
 from local.render import demo_intro, demo_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from local.progress import Expected
 
@@ -63,14 +64,16 @@ class DemoOptions:
     out: Path = Path("out")
 
     def request(self) -> dict[str, Any]:
-        """The run request: waits as long as the sped-up service needs, and no longer."""
+        """The default experiment, which waits as long as the sped-up service needs, and no longer."""
         habits = PRESETS[self.preset].scaled(self.time_scale)
-        longest = habits.publish_every_s + habits.window_s + habits.lag_s
+        longest = habits.window_s + max(each.publish_every_s + each.lag_s for each in (habits, habits.to_s3))
         return {
+            "experiment": "default",
             "rate": RATE,
             "traffic_s": self.traffic_s,
             "drain_s": math.ceil(longest) + _SLACK_S,
             "poll_interval_s": 1,
+            "longest_poll_interval_s": 2,
             "first_delivery_timeout_s": math.ceil(2 * longest) + 10 * _SLACK_S,
             "burst_gap_s": BURST_GAP_S / self.time_scale,
         }
@@ -84,7 +87,9 @@ def main(options: DemoOptions, *, keep: bool, as_json: bool) -> int:
     steps = Steps(_expected(options), aside)
     with steps, ExitStack() as up:
         steps.enter(STARTING)
-        region = up.enter_context(Region(preset=options.preset, time_scale=options.time_scale, loss=options.loss))
+        region = up.enter_context(
+            Region(preset=options.preset, time_scale=options.time_scale, faults=Faults(loss=options.loss))
+        )
         try:
             result = run_demo(options, region, steps)
         except DemoFailed as failure:
@@ -141,7 +146,7 @@ def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, An
             f"{execution.get('cause', '')[:500]}"
         )
     steps.enter(ASKING)
-    rows = run_query(
+    answer = run_query(
         region.client("athena"),
         (CHECKOUT / "queries" / "delay_by_arm.sql").read_text(),
         workgroup=outputs["WorkgroupName"],
@@ -150,7 +155,7 @@ def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, An
     )
     folder = download_results(region.client("s3"), outputs["ResultsBucketName"], run_id, options.out)
     summary = json.loads(execution["output"])
-    return _result(summary, execution["status"], rows, region, options) | {"results": str(folder)}
+    return _result(summary, execution["status"], answer.rows, region, options) | {"results": str(folder)}
 
 
 def _run(region: Region, machine: str, run_id: str, request: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
@@ -174,13 +179,11 @@ def _state_of(events: list[dict[str, Any]]) -> str | None:
 def _result(
     summary: Mapping[str, Any],
     status: str,
-    rows: list[dict[str, str | None]],
+    rows: Sequence[Mapping[str, Any]],
     region: Region,
     options: DemoOptions,
 ) -> dict[str, Any]:
     """The result as `--json` prints it: what the run's summary says, beside what Athena answered."""
-    (arm,) = summary["arms"]
-    counts = arm["counts"]
     return {
         "source": summary["source"],
         "network": region.network,
@@ -191,9 +194,19 @@ def _result(
         "execution_status": status,
         "verdict": summary["verdict"],
         "reasons": summary["reasons"],
+        "n_runs": 1,
+        "burst_gap_s": options.request()["burst_gap_s"],
+        "arms": {arm["arm"]: _arm(arm) for arm in summary["arms"]},
+        "athena_rows": sum(row["n_packets"] for row in rows),
+        "athena": list(rows),
+    }
+
+
+def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    counts = arm["counts"]
+    return {
         "n_packets": counts["observed"],
         "n_bursts": arm["n_bursts"],
-        "n_runs": 1,
         "ledger_ticks": counts["ledger_ticks"],
         "observed": counts["observed"],
         "missing": counts["missing"],
@@ -202,10 +215,7 @@ def _result(
         "delay_s": arm["delay_s"],
         "ingest_delay_s": arm["ingest_delay_s"],
         "timestamp_error_s": arm["timestamp_error_s"],
-        "burst_gap_s": options.request()["burst_gap_s"],
         "burst_period_s": arm["burst_period_s"],
         "capture_windows": arm["capture_windows"],
         "first_delivery_s": arm["first_delivery_s"],
-        "athena_rows": sum(int(row["n_packets"] or 0) for row in rows),
-        "athena": rows,
     }

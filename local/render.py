@@ -164,30 +164,30 @@ def demo_intro(preset: str, time_scale: float) -> Text:
 
 
 def demo_result(result: Mapping[str, Any]) -> Group:
-    """The result of `flowlag demo`: Athena's table, and what became of every tick."""
-    table = Table("arm", "packets", "min", "p50", "p90", "p95", "p99", "max", box=box.SIMPLE_HEAD)
+    """The result of `flowlag demo`: Athena's table, beside what became of every tick."""
+    percentiles = ("min", "p50", "p95", "max")
+    table = Table("arm", "first", "packets", "missing", *percentiles, box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in result["athena"]:
-        seconds = [f"{float(row[f'{name}_s']):.2f}" for name in ("min", "p50", "p90", "p95", "p99", "max")]
-        table.add_row(row["arm"], row["n_packets"], *seconds)
-    missing = ", ".join(f"{number} {reason}" for reason, number in result["missing"].items())
+        arm = result["arms"][row["arm"]]
+        first = arm["first_delivery_s"]
+        table.add_row(
+            row["arm"],
+            "-" if first is None else f"{first:.1f}",
+            str(row["n_packets"]),
+            ", ".join(f"{number} {reason}" for reason, number in arm["missing"].items()) or "none",
+            *("-" if row[f"{name}_s"] is None else f"{row[f'{name}_s']:.2f}" for name in percentiles),
+        )
     lines = [
         (
-            f"Delay in seconds from the send to the delivery, by Athena. {result['n_packets']} packets in "
-            f"{result['n_bursts']} bursts of {result['n_runs']} run; below 5 runs no interval is given."
+            "Seconds, by Athena: `first` from the flow log's creation to its first record, the others from the "
+            f"send to the delivery, of {result['n_runs']} run; below 5 runs no interval is given."
         ),
+        f"Verdict: {result['verdict']}{''.join(f'; {reason}' for reason in result['reasons'])}.",
         (
-            f"{result['observed']} of {result['ledger_ticks']} probes were recorded; missing: {missing or 'none'}. "
-            f"{result['before_first_record']} more were sent before the flow log collected."
-        ),
-        (
-            f"First delivery {result['first_delivery_s']:.1f} s after the flow log was created. "
-            f"Verdict: {result['verdict']}{''.join(f'; {reason}' for reason in result['reasons'])}."
-        ),
-        (
-            f"The run's Parquet is in {result['results']}: try 'flowlag analyze {result['results']} "
-            f"--burst-gap {result['burst_gap_s']:g}'."
+            f"The run's Parquet is in {result['results']}: try 'flowlag query cloudwatch_against_s3 --source "
+            f"{result['results']}' or 'flowlag analyze {result['results']} --burst-gap {result['burst_gap_s']:g}'."
         ),
     ]
     if result["network"] != "namespaces":

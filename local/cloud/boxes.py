@@ -42,6 +42,10 @@ ROLE_TAG: Final = "flowlag:role"
 """The tag that says which host of the network an instance is."""
 
 
+type Boxes = Mapping[tuple[str, str], Box]
+"""What stands for the instances, by their region and the value of that tag."""
+
+
 class Outcome(NamedTuple):
     """How a script ended."""
 
@@ -190,7 +194,7 @@ class InMemoryBox:
             except Empty:
                 return None
 
-        self._network.subscribe(take)
+        self._network.subscribe_at_target(take)
         try:
             capture(order, receive=receive, wait=stopping.wait)
         finally:

@@ -17,11 +17,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
-from ministack.core.responses import AccountRegionScopedDict
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 from ministack.services import cloudwatch_logs, ec2, s3
 
 from flowlag.errors import FlowlagError, InvalidFormat
+from flowlag.plan import CLOUDWATCH, FILE_FORMATS, PLAIN_TEXT, S3
 from flowlag.record import DEFAULT_FORMAT, RecordFormat
+from local.cloud.bucket_policies import GET_BUCKET_ACL, PUT_OBJECT, lets_logs_in
+from local.flow_logs.objects import RESERVED, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
     type Response = tuple[int, dict[str, str], bytes]
     type FlowLog = dict[str, str]
 
-CLOUDWATCH: Final = "cloud-watch-logs"
-S3: Final = "s3"
 MOST_PER_RESOURCE: Final = 2
 """The VPC quota until 2019, which may still hold: nobody should rely on more."""
 
@@ -43,6 +44,8 @@ _RESOURCES: Final[Mapping[str, tuple[Any, str]]] = {
 """Where resources of a type are kept, and what EC2 says of one that is not there."""
 
 _FORMAT = re.compile(r"\$\{[a-z0-9-]+\}( \$\{[a-z0-9-]+\})*")
+_BUCKET_ARN = re.compile(r"arn:aws:s3:::[^/]+(/.*)?")
+_TRUE: Final = "true"
 _FILTERS: Final = {
     "deliver-log-status": "DeliverLogsStatus",
     "flow-log-id": "FlowLogId",
@@ -56,6 +59,8 @@ _SHOWN: Final = (
     "LogDestination", "LogGroupName", "LogFormat", "DeliverLogsPermissionArn", "DeliverLogsStatus",
     "DeliverLogsErrorMessage", "MaxAggregationInterval",
 )  # fmt: skip
+
+_OPTIONS: Final = ("FileFormat", "HiveCompatiblePartitions", "PerHourPartition")
 
 _answered: Any = AccountRegionScopedDict()
 """ClientToken to the request that it came with and the ids that it got: a repetition gets the same."""
@@ -169,12 +174,34 @@ def _destination(parameters: Parameters) -> dict[str, str | None]:
             "InvalidParameter",
             f"DeliverLogsPermissionArn can't be empty if LogDestinationType is {CLOUDWATCH}.",
         )
+    if kind == S3:
+        return {"LogDestinationType": S3, "LogDestination": _bucket_arn(destination), **_options(parameters)}
+    if any(_one(parameters, f"DestinationOptions.{name}") for name in _OPTIONS):
+        raise _Refused("InvalidParameter", f"DestinationOptions is not applicable for {CLOUDWATCH} delivery.")
     return {
-        "LogDestinationType": kind,
+        "LogDestinationType": CLOUDWATCH,
         "LogDestination": destination,
         "LogGroupName": group or (destination or "").partition(":log-group:")[2] or None,
         "DeliverLogsPermissionArn": role,
     }
+
+
+def _bucket_arn(destination: str | None) -> str:
+    if destination is None or not _BUCKET_ARN.fullmatch(destination):
+        raise _Refused("InvalidParameter", f"LogDestination: {destination} is not the ARN of a bucket")
+    if RESERVED in destination.split("/"):
+        raise _Refused("InvalidParameter", f"LogDestination: {RESERVED} is a reserved term")
+    return destination
+
+
+def _options(parameters: Parameters) -> dict[str, str]:
+    file_format, *switches = (_one(parameters, f"DestinationOptions.{name}") for name in _OPTIONS)
+    if file_format not in (None, *FILE_FORMATS):
+        raise _Refused("InvalidParameter", f"FileFormat is one of {', '.join(FILE_FORMATS)}, not {file_format}")
+    if not {*switches} <= {None, _TRUE, "false"}:
+        raise _Refused("InvalidParameter", f"{' and '.join(_OPTIONS[1:])} are true or false")
+    values = (file_format or PLAIN_TEXT, *(switch or "false" for switch in switches))
+    return dict(zip(_OPTIONS, values, strict=True))
 
 
 def _again(token: str | None, parameters: Parameters) -> tuple[list[str], list[str]] | None:
@@ -220,12 +247,37 @@ def _problem(wanted: FlowLog, resource: str) -> tuple[str, str] | None:
     if resource not in store:
         return not_found, f"The {wanted['ResourceType']} '{resource}' does not exist"
     if wanted["LogDestinationType"] == S3:
-        bucket = wanted["LogDestination"].rpartition(":")[2].partition("/")[0]
+        bucket = _folder(wanted).bucket
         if bucket not in s3._buckets:
-            return "InvalidParameter", f"LogDestination: {bucket} does not exist"
+            return "400", f"LogDestination: {bucket} does not exist"
+        if not _bucket_lets_logs_in(wanted):
+            return "400", f"Access Denied for LogDestination: {bucket}. Please check LogDestination permission"
     if Counter(each["ResourceId"] for each in _all())[resource] >= MOST_PER_RESOURCE:
         return "FlowLogsLimitExceeded", f"{resource} has {MOST_PER_RESOURCE} flow logs already"
     return None
+
+
+def _folder(flow_log: FlowLog) -> Folder:
+    return Folder.of_arn(
+        flow_log["LogDestination"],
+        file_format=flow_log["FileFormat"],
+        hive_compatible=flow_log["HiveCompatiblePartitions"] == _TRUE,
+        per_hour=flow_log["PerHourPartition"] == _TRUE,
+    )
+
+
+def _bucket_lets_logs_in(flow_log: FlowLog) -> bool:
+    """Whether the bucket's policy has the two rights that AWS documents (flow-logs-s3-permissions.html).
+
+    AWS would write such a policy by itself, over the one that is there, if the caller may: ours may not.
+    """
+    folder, account_id, region = _folder(flow_log), get_account_id(), get_region()
+    bucket = f"arn:aws:s3:::{folder.bucket}"
+    path = folder.path(account_id, region, int(datetime.now(UTC).timestamp()))
+    return all(
+        lets_logs_in(s3._bucket_policies.get(folder.bucket), action, arn, account_id=account_id, region=region)
+        for action, arn in ((PUT_OBJECT, f"{bucket}/{path}"), (GET_BUCKET_ACL, bucket))
+    )
 
 
 def _add(wanted: FlowLog, resource: str, parameters: Parameters) -> str:
@@ -248,11 +300,20 @@ def _all() -> list[FlowLog]:
 
 
 def _with_delivery_status(flow_log: FlowLog) -> FlowLog:
-    """SUCCESS says only that nothing is known to be wrong, as on AWS: here, that the log group exists."""
+    """SUCCESS says only that nothing is known to be wrong, as on AWS.
+
+    Here, that the log group exists, or that the bucket does and its policy lets flow logs in.
+    """
+    if _is_accessible(flow_log):
+        return {**flow_log, "DeliverLogsStatus": "SUCCESS"}
+    return {**flow_log, "DeliverLogsStatus": "FAILED", "DeliverLogsErrorMessage": "Access error"}
+
+
+def _is_accessible(flow_log: FlowLog) -> bool:
+    if flow_log["LogDestinationType"] == S3:
+        return _bucket_lets_logs_in(flow_log)
     group = flow_log.get("LogGroupName")
-    if group is not None and group not in cloudwatch_logs._log_groups:
-        return {**flow_log, "DeliverLogsStatus": "FAILED", "DeliverLogsErrorMessage": "Access error"}
-    return {**flow_log, "DeliverLogsStatus": "SUCCESS"}
+    return group is None or group in cloudwatch_logs._log_groups
 
 
 def _test(name: str, values: list[str]) -> Callable[[FlowLog], bool]:
@@ -264,15 +325,21 @@ def _test(name: str, values: list[str]) -> Callable[[FlowLog], bool]:
 
 
 def _description(flow_log: FlowLog) -> str:
-    fields = "".join(
-        f"<{_tag(name)}>{escape(flow_log[name])}</{_tag(name)}>" for name in _SHOWN if name in flow_log
+    options = _elements(flow_log, _OPTIONS)
+    return (
+        _elements(flow_log, _SHOWN)
+        + (f"<destinationOptions>{options}</destinationOptions>" if options else "")
+        + str(ec2._tag_set_xml(flow_log["FlowLogId"]))
     )
-    return fields + str(ec2._tag_set_xml(flow_log["FlowLogId"]))
 
 
 # ---------------------------------------------------------------- EC2's XML
 def _one(parameters: Parameters, name: str) -> str | None:
     return str(ec2._p(parameters, name)) or None
+
+
+def _elements(flow_log: FlowLog, names: Iterable[str]) -> str:
+    return "".join(f"<{_tag(name)}>{escape(flow_log[name])}</{_tag(name)}>" for name in names if name in flow_log)
 
 
 def _tag(name: str) -> str:

@@ -1,5 +1,7 @@
 """Your machine as a region: one process that holds the virtual network, the embedded AWS and the flow-log service.
 
+It can play several regions at once: all at one endpoint, each with a network and a flow-log service of its own.
+
 `python -m local.cloud.region` is that process. When it is up, it says so in one line of JSON on standard output;
 when it ends, it leaves nothing behind: no process, no namespace, no file. `Region` starts and ends it.
 """
@@ -32,6 +34,7 @@ import psutil
 from flowlag.delivery import PRESETS
 from flowlag.errors import FlowlagError
 from local.cloud.settings import ministack_settings
+from local.flow_logs.faults import NONE, Faults
 from local.network.virtual import InMemoryNetwork, Network, become_network_root, unavailable
 
 if TYPE_CHECKING:
@@ -63,42 +66,42 @@ class Region:
 
     Args:
         region: the AWS region that it plays.
+        also: AWS regions that it plays beside that one.
         preset: whose habits the flow-log service has, a name in `flowlag.delivery.PRESETS`.
         time_scale: how many times as fast it has them.
-        loss: share of flow records that it loses, from 0 to 1.
-        seed: which ones.
-        state_dir: where the flow-log service's log stays when the region is gone; it goes, too, by default.
+        faults: what goes wrong in it.
+        state_dir: where the flow-log service's logs stay when the region is gone; they go, too, by default.
         port: of the loopback; 0 takes a free one.
 
     Attributes:
         endpoint: URL of the embedded AWS.
         network: `namespaces`, or `in-memory` where the kernel grants no network.
         reason: why it is in memory; empty where it is not.
-        service_log: the flow-log service's own log, see `local.flow_logs.service`.
+        service_logs: the own log of each region's flow-log service, see `local.flow_logs.service`.
         pid: the region's process.
     """
 
     endpoint: str
     network: str
     reason: str
-    service_log: Path
+    service_logs: Mapping[str, Path]
     pid: int
 
     def __init__(
         self,
         *,
         region: str = "us-east-1",
+        also: Sequence[str] = (),
         preset: str = "xen-600",
         time_scale: float = 1,
-        loss: float = 0,
-        seed: int = 0,
+        faults: Faults = NONE,
         state_dir: Path | None = None,
         port: int = 0,
     ) -> None:
         self.name = region
         self._arguments = [
-            *("--region", region, "--preset", preset, "--time-scale", str(time_scale)),
-            *("--loss", str(loss), "--seed", str(seed), "--port", str(port)),
+            *("--region", region, *also, "--preset", preset, "--time-scale", str(time_scale)),
+            *("--faults", faults.to_json(), "--port", str(port)),
             *(("--state-dir", str(state_dir)) if state_dir else ()),
         ]
 
@@ -111,7 +114,7 @@ class Region:
             ready = _first_line(process, said)
             scratch.path = ready["scratch"]
             self.endpoint, self.network, self.reason = ready["endpoint"], ready["network"], ready["reason"]
-            self.service_log = Path(ready["service_log"])
+            self.service_logs = {name: Path(path) for name, path in ready["service_logs"].items()}
             self.pid = process.pid
             self._undo = undo.pop_all()
         return self
@@ -121,17 +124,24 @@ class Region:
     ) -> None:
         self._undo.close()
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - which client it is follows from the name
-        """A boto3 client of the embedded AWS, as its root."""
+    @property
+    def service_log(self) -> Path:
+        """The log of the region's own flow-log service."""
+        return self.service_logs[self.name]
+
+    def client(self, service: str, region_name: str | None = None) -> Any:  # noqa: ANN401 - it follows from the name
+        """A boto3 client of the embedded AWS, as its root; of another region than its own if that is named."""
         from botocore.config import Config  # noqa: PLC0415 - with boto3
 
-        return self._session.client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
+        return self._session.client(
+            service, region_name or self.name, endpoint_url=self.endpoint, config=Config(proxies={})
+        )
 
     @functools.cached_property
     def _session(self) -> Any:  # noqa: ANN401 - boto3 is imported with it
         import boto3  # noqa: PLC0415 - takes its time, and the child needs none
 
-        return boto3.Session(_ROOT, _ROOT, region_name=self.name)
+        return boto3.Session(_ROOT, _ROOT)
 
 
 class _Scratch:
@@ -150,12 +160,12 @@ def _start(arguments: Sequence[str], said: IO[bytes]) -> subprocess.Popen[bytes]
     )
 
 
-def _first_line(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str, str]:
+def _first_line(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str, Any]:
     assert process.stdout is not None  # noqa: S101 - a pipe, see _start
     readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
     line = process.stdout.readline() if readable else b""
     if line:
-        ready: dict[str, str] = json.loads(line)
+        ready: dict[str, Any] = json.loads(line)
         return ready
     what = "ended" if readable else f"was not up after {_START_TIMEOUT_S:.0f} s"
     said.seek(0)
@@ -223,11 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="python -m local.cloud.region", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--region", default="us-east-1", help="the AWS region that it plays")
+    parser.add_argument("--region", nargs="+", default=["us-east-1"], help="the AWS regions that it plays")
     parser.add_argument("--preset", choices=PRESETS, default="xen-600", help="habits of the flow-log service")
     parser.add_argument("--time-scale", type=float, default=1, help="how many times as fast")
-    parser.add_argument("--loss", type=float, default=0, help="share of records that it loses, from 0 to 1")
-    parser.add_argument("--seed", type=int, default=0, help="which ones")
+    parser.add_argument("--faults", default=NONE.to_json(), help="what goes wrong, see local.flow_logs.faults")
     parser.add_argument("--state-dir", type=Path, help="where its logs stay; they go with it by default")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser.parse_args(arguments)
@@ -240,35 +249,43 @@ def _run(options: Namespace, undo: ExitStack, scratch: Path) -> None:
     listener = _listen(options.port)
     port = listener.getsockname()[1]
     endpoint = f"http://{LOOPBACK}:{port}"
-    _set_environment(scratch, port, options.region)
+    _set_environment(scratch, port, options.region[0])
+    faults = Faults.of_json(options.faults)
     reason = unavailable()
-    boxes, packets = _network(undo, port, scratch) if reason is None else _in_memory_network(scratch)
+    networks = {
+        name: _in_memory_network(scratch / name, faults) if reason else _network(undo, port, scratch / name, faults)
+        for name in options.region
+    }
 
     # MiniStack reads its settings when it is imported.
     from local.cloud import seams  # noqa: PLC0415
     from local.flow_logs.service import FlowLogService  # noqa: PLC0415
 
-    seams.install(boxes, endpoint, scratch)
-    service_log = logs / "flow-log-service.jsonl"
-    service = FlowLogService(
-        endpoint=endpoint,
-        region=options.region,
-        preset=PRESETS[options.preset],
-        time_scale=options.time_scale,
-        packets=packets,
-        log=service_log,
-        loss=options.loss,
-        seed=options.seed,
-    )
+    boxes = {(name, role): box for name, (by_role, _) in networks.items() for role, box in by_role.items()}
+    seams.install(boxes, endpoint, scratch, throttled=faults.throttled)
+    service_logs = {name: logs / f"flow-log-service-{name}.jsonl" for name in networks}
+    services = [
+        FlowLogService(
+            endpoint=endpoint,
+            region=name,
+            preset=PRESETS[options.preset],
+            time_scale=options.time_scale,
+            packets=packets,
+            log=service_logs[name],
+            faults=faults,
+        )
+        for name, (_, packets) in networks.items()
+    ]
 
     def is_up() -> None:
-        service.start()
-        undo.callback(service.stop)
+        for service in services:
+            service.start()
+            undo.callback(service.stop)
         _say(
             endpoint=endpoint,
             network="in-memory" if reason else "namespaces",
             reason=reason or "",
-            service_log=str(service_log),
+            service_logs={name: str(path) for name, path in service_logs.items()},
             scratch=str(scratch),
         )
 
@@ -315,30 +332,30 @@ def _set_environment(scratch: Path, port: int, region: str) -> None:
 
 
 # ---------------------------------------------------------------- its network
-def _network(undo: ExitStack, port: int, scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
-    """What stands for the instances, and what their flow logs see."""
+def _network(undo: ExitStack, port: int, homes: Path, faults: Faults) -> tuple[Mapping[str, Box], PacketSource]:
+    """What stands for a region's instances, by their role, and what their flow logs see."""
     from local.cloud.boxes import HostBox  # noqa: PLC0415 - brings boto3
     from local.network.capture import InterfaceCapture  # noqa: PLC0415 - likewise
     from local.network.relay import relayed  # noqa: PLC0415 - as little as possible before `unavailable`
 
-    network = undo.enter_context(Network())
+    network = undo.enter_context(Network(loss=faults.wire_loss, seed=faults.seed))
     undo.enter_context(relayed(network.hosts, port))
-    boxes = {host.name: HostBox(host, _home(scratch, host.name)) for host in network.hosts}
+    boxes = {host.name: HostBox(host, _home(homes, host.name)) for host in network.hosts}
     return boxes, InterfaceCapture(network.sender)
 
 
-def _in_memory_network(scratch: Path) -> tuple[Mapping[str, Box], PacketSource]:
+def _in_memory_network(homes: Path, faults: Faults) -> tuple[Mapping[str, Box], PacketSource]:
     from local.cloud.boxes import InMemoryBox  # noqa: PLC0415 - as above
     from local.network.capture import InMemoryCapture  # noqa: PLC0415 - likewise
 
-    network = InMemoryNetwork()
-    boxes = {name: InMemoryBox(network, _home(scratch, name)) for name in ("sender", "target")}
+    network = InMemoryNetwork(loss=faults.wire_loss, seed=faults.seed)
+    boxes = {name: InMemoryBox(network, _home(homes, name)) for name in ("sender", "target")}
     return boxes, InMemoryCapture(network)
 
 
-def _home(scratch: Path, name: str) -> Path:
-    home = scratch / name
-    home.mkdir()
+def _home(homes: Path, name: str) -> Path:
+    home = homes / name
+    home.mkdir(parents=True)
     return home
 
 
@@ -381,7 +398,7 @@ def _ask_for_health(port: int) -> None:
     connection.close()
 
 
-def _say(**facts: str) -> None:
+def _say(**facts: object) -> None:
     """Say the one line, and nothing more: from now on standard output is standard error."""
     print(json.dumps(facts), flush=True)  # noqa: T201 - what the process is asked for
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

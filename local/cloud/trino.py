@@ -66,6 +66,15 @@ def to_duckdb(sql: str) -> str:
         raise UntranslatableSql(str(reason)) from None
 
 
+def tables(sql: str) -> set[str]:
+    """The names behind FROM and JOIN, without their database; those of common table expressions are among them.
+
+    Raises:
+        UntranslatableSql: it is no query.
+    """
+    return {table.name for table in _parse(sql).find_all(exp.Table)}
+
+
 def bind(sql: str, parameters: Sequence[str]) -> str:
     """Put the values of a query's `?` in their place, as Athena does with ExecutionParameters: each is SQL.
 
@@ -194,7 +203,7 @@ def _unnest(node: exp.Expr) -> exp.Expr:
     columns = alias.columns if alias else []
     if len(arrays) > 1 and ordinality:
         raise UntranslatableSql("UNNEST of several arrays WITH ORDINALITY has no counterpart here")
-    if len(columns) <= len(arrays) == 1:
+    if len(columns) <= len(arrays) == 1 and not _makes_rows(arrays[0]):
         return node
     if len(columns) > len(arrays) > 1:
         raise UntranslatableSql("UNNEST of several arrays of rows has no counterpart here")
@@ -205,6 +214,11 @@ def _unnest(node: exp.Expr) -> exp.Expr:
         columns = [*columns, ordinality]
     name = exp.TableAlias(this=alias.this, columns=columns) if alias else None
     return exp.Subquery(this=exp.Select(expressions=projections), alias=name)
+
+
+def _makes_rows(array: exp.Expr) -> bool:
+    """Whether an array is made of rows by `transform`: then one column may be a row's only field."""
+    return isinstance(array, exp.Transform) and isinstance(array.expression.this, exp.Struct)
 
 
 def _match(node: exp.Expr) -> exp.Expr:

@@ -7,11 +7,13 @@ When windows end and when they are delivered is the delivery model's business (`
 from __future__ import annotations
 
 import struct
-from collections import deque
-from dataclasses import dataclass, field
+from bisect import insort
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flowlag.record import NODATA, OK, FlowRecord, RecordFormat, Value
+from local.flow_logs.faults import NONE, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,9 @@ _TCP_FLAGS = 0x3F
 _ACK = 16
 _SAME_VPC = 1
 """A value of `traffic-path`: through another resource in the same VPC."""
+
+_REPEATED_AFTER_WINDOWS = 1 / 40
+"""After how many capture windows a delivery comes again where it comes twice: 1.5 s if a window has 60 s."""
 
 
 # ---------------------------------------------------------------- packets
@@ -131,13 +136,14 @@ class Pipeline:
     instant: one that comes when its window has left is counted in the next window to leave.
     """
 
-    def __init__(self, schedule: Schedule, since: Micros) -> None:
+    def __init__(self, schedule: Schedule, since: Micros, faults: Faults = NONE) -> None:
         self._schedule = schedule
         self._since = since
+        self._faults = faults
         self._open: dict[Micros, Window] = {}
         self._next_window = schedule.window_start(since)
         self._next_burst = schedule.burst_after(since)
-        self._dealt: deque[Delivery] = deque()
+        self._dealt: list[Delivery] = []
         self._deleted_at: Micros | None = None
         self._is_over = False
 
@@ -159,9 +165,9 @@ class Pipeline:
             self._window(start).flows.setdefault(packet.flow, Traffic()).add(packet)
 
     def delete(self, at: Micros) -> None:
-        """The flow log was deleted: the windows that ended before still leave with the next burst, and no other.
+        """The flow log was deleted: of the windows that ended before, those leave that the next burst takes.
 
-        Told again, it changes nothing.
+        With the fault `after_deletion` they all do, one delivery a burst. Told again, it changes nothing.
         """
         if self._deleted_at is None:
             self._deleted_at = at
@@ -171,25 +177,36 @@ class Pipeline:
         while self._next_burst <= now and not self._is_over:
             self._burst(self._next_burst)
             self._next_burst = self._schedule.burst_after(self._next_burst)
-        due = []
-        while self._dealt and self._dealt[0].at <= now:
-            due.append(self._dealt.popleft())
+        due = [delivery for delivery in self._dealt if delivery.at <= now]
+        del self._dealt[: len(due)]
         return due
 
     def _burst(self, at: Micros) -> None:
-        starts = []
-        while self._leaves(self._next_window, at):
-            starts.append(self._next_window)
-            self._next_window = self._schedule.window_end(self._next_window)
+        is_deleted = self._deleted_at is not None
+        is_lingering = is_deleted and self._faults.after_deletion
         gap = round(self._schedule.preset.delivery_gap_s * 1_000_000)
-        for position, dealt in enumerate(self._schedule.deliveries(starts)):
-            self._dealt.append(Delivery(at + position * gap, [self._leave(start) for start in dealt]))
-        self._is_over = self._deleted_at is not None
+        dealt = self._schedule.deliveries(self._leaving(at))
+        for position, starts in enumerate(dealt[:1] if is_lingering else dealt):
+            self._deal(Delivery(at + position * gap, [self._leave(start) for start in starts]))
+        self._is_over = is_deleted and not (is_lingering and self._is_collected(self._next_window))
 
-    def _leaves(self, start: Micros, burst_at: Micros) -> bool:
-        if self._deleted_at is not None and self._schedule.window_end(start) > self._deleted_at:
-            return False
-        return self._schedule.is_due(start, burst_at)
+    def _leaving(self, burst_at: Micros) -> list[Micros]:
+        starts = []
+        start = self._next_window
+        while self._is_collected(start) and self._schedule.is_due(start, burst_at):
+            starts.append(start)
+            start = self._schedule.window_end(start)
+        return starts
+
+    def _is_collected(self, start: Micros) -> bool:
+        """Whether a window ended in the flow log's life."""
+        return self._deleted_at is None or self._schedule.window_end(start) <= self._deleted_at
+
+    def _deal(self, delivery: Delivery) -> None:
+        insort(self._dealt, delivery, key=attrgetter("at"))
+        if self._faults.twice:
+            later = round(_REPEATED_AFTER_WINDOWS * self._schedule.preset.window_s * 1_000_000)
+            insort(self._dealt, replace(delivery, at=delivery.at + later), key=attrgetter("at"))
 
     def _window(self, start: Micros) -> Window:
         return self._open.setdefault(start, Window(start, self._schedule.window_end(start)))
@@ -197,6 +214,7 @@ class Pipeline:
     def _leave(self, start: Micros) -> Window:
         window = self._window(start)
         del self._open[start]
+        self._next_window = window.end
         return window
 
 

@@ -1,94 +1,53 @@
-"""The flow-log service that no emulator has: from packets on the sender's interface to records in CloudWatch Logs.
+"""The flow-log service that no emulator has: from packets on the sender's interface to records in Logs and in S3.
 
 It finds the flow logs by asking the embedded AWS for them, cuts the captured traffic into capture windows, and
-delivers those in bursts as the delivery model deals them, with the rights of the role that each flow log names.
+delivers those in bursts as the delivery model deals them: to CloudWatch Logs with the rights of the role that a
+flow log names, to S3 as far as the bucket's policy goes.
 
 Everything that it does is written to its own log, one JSON object a line and flushed, so that a test can hold what
 flowlag measured against what happened. Instants are nanoseconds since the epoch; `windows` are the `start` labels
 that the records carry. The events:
 
     captured       at_ns, src, srcport, dst, dstport, length
-    delivery       flow_log_id, log_group, began_ns, finished_ns, records, lost, windows
-    undeliverable  flow_log_id, log_group, at_ns, reason, records, windows
+    delivery       flow_log_id, <place>, began_ns, finished_ns, records, lost, windows
+    undeliverable  flow_log_id, <place>, at_ns, reason, records, windows
     unreachable    at_ns, reason: the embedded AWS did not answer when asked for its flow logs
+
+The place is `log_group` in CloudWatch Logs. In S3 it is `bucket`, `key`, `truncated` (a fault), and in a delivery
+`last_modified`: ISO 8601, as HeadObject says it. Of a truncated object `records` counts what it was cut from. Where
+all records of an object got lost, there is none, and `key` and `last_modified` are null.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
-from random import Random
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowlag.delivery import Preset, Schedule
-from flowlag.errors import InvalidFormat
-from flowlag.plan import CLOUDWATCH
-from flowlag.record import DEFAULT_FORMAT, RecordFormat
-from local.flow_logs.records import Delivery, Interface, Packet, Pipeline, records
+from local.flow_logs.cloud import Cloud
+from local.flow_logs.destinations import AccessRefused, Destination, Told, destination_of
+from local.flow_logs.faults import NONE, Faults
+from local.flow_logs.records import Delivery, Interface, Packet, Pipeline, Window, records
 from local.network.virtual import SENDER_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from mypy_boto3_ec2.type_defs import FlowLogTypeDef
-    from mypy_boto3_logs import CloudWatchLogsClient
-    from mypy_boto3_logs.type_defs import InputLogEventTypeDef
-
+    from flowlag.delivery import Preset
+    from flowlag.instants import Micros
+    from local.flow_logs.flow_log import FlowLog
     from local.network.capture import PacketSource
 
 POLL_S: Final = 0.3
 """How often the embedded AWS is asked for its flow logs; a new one is seen that late at most."""
 
-MAX_EVENTS: Final = 10_000
-MAX_BATCH_BYTES: Final = 1_048_576
-EVENT_OVERHEAD_BYTES: Final = 26
-"""The limits of one PutLogEvents: a batch counts each event's UTF-8 bytes and 26 more."""
-
-_ACCESS_ERRORS = {"AccessDenied", "AccessDeniedException", "ResourceNotFoundException", "ValidationError"}
-_IMPATIENT = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10)
-"""A try that fails is told and not repeated: the next poll or burst is near."""
-
-
-# ---------------------------------------------------------------- the flow logs
-@dataclass(frozen=True, slots=True)
-class FlowLog:
-    """A flow log to CloudWatch Logs, as it was created."""
-
-    flow_log_id: str
-    resource_id: str
-    traffic_type: str
-    log_group: str
-    log_format: str
-    role_arn: str
-
-    @classmethod
-    def of_description(cls, description: FlowLogTypeDef) -> Self:
-        """Read one of DescribeFlowLogs."""
-        destination = description.get("LogDestination", "")
-        return cls(
-            flow_log_id=description["FlowLogId"],
-            resource_id=description["ResourceId"],
-            traffic_type=description["TrafficType"],
-            log_group=description.get("LogGroupName") or destination.partition(":log-group:")[2] or destination,
-            log_format=description.get("LogFormat") or DEFAULT_FORMAT.log_format,
-            role_arn=description.get("DeliverLogsPermissionArn", ""),
-        )
-
-
-def schedule_of(flow_log_id: str, preset: Preset) -> Schedule:
-    """The flow log's own schedule. Its phase follows from its id: nobody chose it, and it can be told again."""
-    period = round(preset.publish_every_s * 1_000_000)
-    return Schedule(preset, int.from_bytes(sha256(flow_log_id.encode()).digest()[:8], "big") % period)
+_ACCESS_ERRORS = {
+    "AccessDenied", "AccessDeniedException", "NoSuchBucket", "ResourceNotFoundException", "ValidationError",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +57,14 @@ class _Watch:
     flow_log: FlowLog
     interface: Interface
     pipeline: Pipeline
+    destination: Destination
 
     def add(self, packet: Packet) -> None:
         # Nothing is ever rejected here: there are no security groups.
         if self.flow_log.traffic_type != "REJECT":
             self.pipeline.add(packet)
 
-    @property
-    def log_stream(self) -> str:
-        return f"{self.interface.interface_id}-{self.flow_log.traffic_type.lower()}"
 
-
-# ---------------------------------------------------------------- the service
 class FlowLogService:
     """The service, in a thread of its own between `start` and `stop`.
 
@@ -120,11 +75,10 @@ class FlowLogService:
         time_scale: how many times as fast.
         packets: what the sender's interface sees; closed by `stop`.
         log: the file to write events to; an older one is replaced.
-        loss: share of the records that vanish before their delivery, from 0 to 1.
-        seed: which ones.
+        faults: what it does wrong.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a fact of its own
+    def __init__(
         self,
         *,
         endpoint: str,
@@ -133,15 +87,13 @@ class FlowLogService:
         time_scale: float,
         packets: PacketSource,
         log: Path,
-        loss: float = 0.0,
-        seed: int = 0,
+        faults: Faults = NONE,
     ) -> None:
-        self._cloud = _Cloud(endpoint, region)
+        self._cloud = Cloud(endpoint, region)
         self._preset = preset.scaled(time_scale)
         self._packets = packets
         self._journal = _Journal(log)
-        self._loss = loss
-        self._chance = Random(seed)  # noqa: S311 - which records get lost is no secret
+        self._faults = faults
         self._watches: dict[str, _Watch] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flow-log service", daemon=True)
@@ -201,8 +153,15 @@ class FlowLogService:
             self._watches[gone].pipeline.delete(seen_at)
         for flow_log in new:
             if interface and flow_log.resource_id in interface.resources:
-                pipeline = Pipeline(schedule_of(flow_log.flow_log_id, self._preset), seen_at)
-                self._watches[flow_log.flow_log_id] = _Watch(flow_log, interface, pipeline)
+                self._watches[flow_log.flow_log_id] = self._watch(flow_log, interface, seen_at)
+
+    def _watch(self, flow_log: FlowLog, interface: Interface, since: Micros) -> _Watch:
+        return _Watch(
+            flow_log,
+            interface,
+            Pipeline(flow_log.schedule(self._preset), since, self._faults),
+            destination_of(flow_log, interface, self._cloud, self._faults),
+        )
 
     def _deliver_due(self, now: int) -> None:
         for flow_log_id, watch in list(self._watches.items()):
@@ -212,119 +171,35 @@ class FlowLogService:
                 del self._watches[flow_log_id]
 
     def _deliver(self, watch: _Watch, delivery: Delivery) -> None:
-        flow_log = watch.flow_log
-        write = partial(
-            self._journal.write,
-            flow_log_id=flow_log.flow_log_id,
-            log_group=flow_log.log_group,
-            windows=[window.label for window in delivery.windows],
-        )
-        events: list[InputLogEventTypeDef] = []
-        try:
-            events = log_events(delivery, watch.interface, RecordFormat.of_string(flow_log.log_format))
-            kept = [event for event in events if self._chance.random() >= self._loss]
-            logs = self._cloud.logs_as(flow_log.role_arn)
+        for parcel in watch.destination.parcels([self._told(watch, window) for window in delivery.windows]):
+            facts = {
+                "flow_log_id": watch.flow_log.flow_log_id,
+                **parcel.place,
+                "records": len(parcel.records),
+                "windows": parcel.windows,
+            }
             began_ns = time.time_ns()
-            _put(logs, flow_log.log_group, watch.log_stream, kept)
-        except (BotoCoreError, ClientError, InvalidFormat) as reason:
-            write("undeliverable", at_ns=time.time_ns(), reason=_explained(reason), records=len(events))
-        else:
-            lost = len(events) - len(kept)
-            write("delivery", began_ns=began_ns, finished_ns=time.time_ns(), records=len(kept), lost=lost)
+            try:
+                answer = watch.destination.send(parcel)
+            except (AccessRefused, BotoCoreError, ClientError) as reason:
+                facts |= {"at_ns": time.time_ns(), "reason": _explained(reason)}
+                self._journal.write("undeliverable", **facts)
+            else:
+                facts |= {**answer, "began_ns": began_ns, "finished_ns": time.time_ns(), "lost": parcel.lost}
+                self._journal.write("delivery", **facts)
 
-
-# ---------------------------------------------------------------- log events
-def log_events(delivery: Delivery, interface: Interface, record_format: RecordFormat) -> list[InputLogEventTypeDef]:
-    """A delivery as CloudWatch Logs gets it: one event a record, its timestamp the record's `start`."""
-    return [
-        {"timestamp": window.label * 1_000, "message": record_format.format(record)}
-        for window in delivery.windows
-        for record in records(window, interface, record_format)
-    ]
-
-
-def batches(events: Iterable[InputLogEventTypeDef]) -> Iterator[list[InputLogEventTypeDef]]:
-    """The events, in order, in batches that PutLogEvents takes."""
-    batch: list[InputLogEventTypeDef] = []
-    size = 0
-    for event in events:
-        event_size = len(event["message"].encode()) + EVENT_OVERHEAD_BYTES
-        if len(batch) == MAX_EVENTS or (batch and size + event_size > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(event)
-        size += event_size
-    if batch:
-        yield batch
-
-
-def _put(logs: CloudWatchLogsClient, group: str, stream: str, events: Sequence[InputLogEventTypeDef]) -> None:
-    """Put events into a stream, made where it is missing. The group never is: the template's role may not."""
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    for batch in batches(events):
-        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=batch)
+    def _told(self, watch: _Watch, window: Window) -> Told:
+        flow_log = watch.flow_log
+        every = records(window, watch.interface, flow_log.record_format)
+        spared = self._faults.spare(every, f"{flow_log.flow_log_id} {window.start}")
+        return Told(window, spared, len(every) - len(spared))
 
 
 def _explained(reason: Exception) -> str:
     """The reason in AWS's words, as `DeliverLogsErrorMessage` has them, and in its own."""
     code = reason.response["Error"]["Code"] if isinstance(reason, ClientError) else ""
-    return f"{'Access error' if code in _ACCESS_ERRORS else 'Unknown error'}: {reason}"
-
-
-# ---------------------------------------------------------------- the embedded AWS
-class _Cloud:
-    """What the service asks of the embedded AWS, as its root."""
-
-    def __init__(self, endpoint: str, region: str) -> None:
-        self._region = region
-        self._endpoint = endpoint
-        self._session = boto3.Session("test", "test", region_name=region)
-        self._ec2 = self._session.client("ec2", endpoint_url=endpoint, config=_IMPATIENT)
-        self._sts = self._session.client("sts", endpoint_url=endpoint, config=_IMPATIENT)
-
-    def active_flow_logs(self) -> list[FlowLog]:
-        """The flow logs to CloudWatch Logs that are active."""
-        pages = self._ec2.get_paginator("describe_flow_logs").paginate()
-        return [
-            FlowLog.of_description(each)
-            for page in pages
-            for each in page["FlowLogs"]
-            if each["FlowLogStatus"] == "ACTIVE" and each.get("LogDestinationType") == CLOUDWATCH
-        ]
-
-    def interface(self, address: str) -> Interface | None:
-        """The network interface with this private address; None while there is none."""
-        for page in self._ec2.get_paginator("describe_instances").paginate():
-            for reservation in page["Reservations"]:
-                for instance in reservation["Instances"]:
-                    if instance.get("PrivateIpAddress") == address and instance["State"]["Name"] == "running":
-                        return Interface(
-                            interface_id=instance["NetworkInterfaces"][0]["NetworkInterfaceId"],
-                            account_id=reservation["OwnerId"],
-                            instance_id=instance["InstanceId"],
-                            subnet_id=instance["SubnetId"],
-                            vpc_id=instance["VpcId"],
-                            region=self._region,
-                            az_id=self._az_id(instance["Placement"]["AvailabilityZone"]),
-                        )
-        return None
-
-    def _az_id(self, zone_name: str) -> str:
-        (zone,) = self._ec2.describe_availability_zones(ZoneNames=[zone_name])["AvailabilityZones"]
-        return zone["ZoneId"]
-
-    def logs_as(self, role_arn: str) -> CloudWatchLogsClient:
-        """A client with the rights of a role."""
-        credentials = self._sts.assume_role(RoleArn=role_arn, RoleSessionName="vpc-flow-logs")["Credentials"]
-        return self._session.client(
-            "logs",
-            endpoint_url=self._endpoint,
-            config=_IMPATIENT,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
+    is_refused = isinstance(reason, AccessRefused) or code in _ACCESS_ERRORS
+    return f"{'Access error' if is_refused else 'Unknown error'}: {reason}"
 
 
 class _Journal:

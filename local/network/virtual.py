@@ -1,4 +1,4 @@
-"""The virtual network: a sender and a target, joined by a veth pair, in namespaces of the kernel's.
+"""The virtual network: a sender and a target, joined by a veth pair or a lossy wire, in namespaces of the kernel's.
 
 Each host is a network namespace and a process namespace without names. They live as long as a thread of the owner
 does, and the kernel ends what runs inside with them, detached or not: so nothing is left behind however the owner
@@ -16,7 +16,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from local.network.wire import LossyWire, end_of_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,19 +45,38 @@ class Network:
     """Two hosts on one wire, without a route to anywhere else. A context manager.
 
     Entering it fails where the kernel refuses; `unavailable` tells so beforehand.
+
+    Args:
+        loss: share of the packets that leave the sender and never reach the target, from 0 to 1.
+        seed: which ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, loss: float = 0.0, seed: int = 0) -> None:
         self.sender = Host("sender", SENDER_ADDRESS)
         self.target = Host("target", TARGET_ADDRESS)
+        self._loss = loss
+        self._seed = seed
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             for host in self.hosts:
                 undo.enter_context(host)
-            _connect(self.sender, self.target)
+            if self._loss:
+                self._connect_by_lossy_wire(undo)
+            else:
+                _lay_cable(self.sender, self.sender.interface, self.target, self.target.interface)
+            for host in self.hosts:
+                host.run(_set_up, host.interface, host.address)
             self._undo = undo.pop_all()
         return self
+
+    def _connect_by_lossy_wire(self, undo: ExitStack) -> None:
+        middle = undo.enter_context(Host("wire", ""))
+        for host in self.hosts:
+            _lay_cable(host, host.interface, middle, host.name)
+            middle.run(_set_up, host.name)
+        ends = [middle.run(end_of_wire, host.name) for host in self.hosts]
+        undo.enter_context(LossyWire(*ends, loss=self._loss, seed=self._seed))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -144,14 +166,12 @@ def _start_init() -> subprocess.Popen[bytes]:
     return subprocess.Popen(init, stdin=subprocess.PIPE, env={}, start_new_session=True)  # noqa: S603
 
 
-def _connect(one: Host, other: Host) -> None:
+def _lay_cable(one: Host, interface: str, other: Host, other_interface: str) -> None:
     peer_namespace = other.run(os.open, "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        one.run(_add_veth, one.interface, {"ifname": other.interface, "net_ns_fd": peer_namespace})
+        one.run(_add_veth, interface, {"ifname": other_interface, "net_ns_fd": peer_namespace})
     finally:
         os.close(peer_namespace)
-    for host in (one, other):
-        host.run(_set_up, host.interface, host.address)
 
 
 def _add_veth(interface: str, peer: Mapping[str, str | int]) -> None:
@@ -159,10 +179,11 @@ def _add_veth(interface: str, peer: Mapping[str, str | int]) -> None:
         netlink.link("add", ifname=interface, kind="veth", peer=peer)
 
 
-def _set_up(interface: str, address: str) -> None:
+def _set_up(interface: str, address: str = "") -> None:
     with _netlink() as netlink:
         (index,) = netlink.link_lookup(ifname=interface)
-        netlink.addr("add", index=index, address=address, prefixlen=PREFIX_LENGTH)
+        if address:
+            netlink.addr("add", index=index, address=address, prefixlen=PREFIX_LENGTH)
         for link in (_LOOPBACK_INDEX, index):
             netlink.link("set", index=link, state="up")
 
@@ -231,21 +252,35 @@ class Subscriber(Protocol):
 
 
 class InMemoryNetwork:
-    """A wire without a kernel: what the sender transmits, every subscriber sees at once. Nobody answers."""
+    """A wire without a kernel: what the sender transmits, every subscriber sees at once. Nobody answers.
 
-    def __init__(self) -> None:
-        self._subscribers: tuple[Subscriber, ...] = ()
+    Args:
+        loss: share of the packets that leave the sender and never reach the target, from 0 to 1.
+        seed: which ones.
+    """
+
+    def __init__(self, *, loss: float = 0.0, seed: int = 0) -> None:
+        self._loss = loss
+        self._chance = Random(seed)  # noqa: S311 - which packets get lost is no secret
+        self._at_sender: tuple[Subscriber, ...] = ()
+        self._at_target: tuple[Subscriber, ...] = ()
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Show `subscriber` every packet from now on."""
-        self._subscribers = (*self._subscribers, subscriber)
+        """Show `subscriber` every packet that leaves the sender from now on."""
+        self._at_sender = (*self._at_sender, subscriber)
+
+    def subscribe_at_target(self, subscriber: Subscriber) -> None:
+        """Show `subscriber` every packet that reaches the target from now on."""
+        self._at_target = (*self._at_target, subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Show it no more."""
-        self._subscribers = tuple(each for each in self._subscribers if each != subscriber)
+        self._at_sender = tuple(each for each in self._at_sender if each != subscriber)
+        self._at_target = tuple(each for each in self._at_target if each != subscriber)
 
     def transmit(self, packet: bytes) -> None:
         """Send an IPv4 packet, whole from its header."""
         at_ns = time.time_ns()
-        for subscriber in self._subscribers:
+        arrives = self._chance.random() >= self._loss
+        for subscriber in (*self._at_sender, *(self._at_target if arrives else ())):
             subscriber(packet, at_ns)

@@ -13,8 +13,10 @@ from flowlag.stamp import PORTS, decode, due_at
 from local.sources.dataset import Row, UnusableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from flowlag.glance import Glance
 
 NEEDED: Final = ("srcport", "dstport", "protocol", "packets", "bytes", "start")
 
@@ -24,39 +26,29 @@ def is_header(line: str) -> bool:
     return "," not in line and not VERSION_OF.keys().isdisjoint(line.split())
 
 
-def require(path: Path, names: Iterable[str]) -> None:
+def format_of(path: Path, header: str) -> RecordFormat:
+    """The format that the header line of a text names.
+
+    Raises:
+        UnusableInput: flow logs have no such field, or one is missing by which probes are told.
+    """
+    try:
+        record_format = RecordFormat.of_header(header)
+    except InvalidFormat as reason:
+        raise UnusableInput(f"the header line of '{path}' is not one of a flow log: {reason}") from None
+    require(path, record_format)
+    return record_format
+
+
+def require(path: Path, record_format: RecordFormat) -> None:
     """Refuse a flow log that lacks a field by which probes are told.
 
     Raises:
         UnusableInput: it does, and which one.
     """
     for needed in NEEDED:
-        if needed not in names:
+        if needed not in record_format.names:
             raise UnusableInput(f"the flow log '{path}' lacks the field '{needed}', by which probes are told")
-
-
-def candidates(path: Path, header: str, lines: Iterable[str], port: int) -> Iterator[FlowRecord]:
-    """The records of a text file that may be probes to `port`, and those that say SKIPDATA.
-
-    A substring test decides first: in a busy log most records are foreign, and parsing is what costs.
-
-    Raises:
-        UnusableInput: a line is not a record of the format that the header names.
-    """
-    try:
-        record_format = RecordFormat.of_header(header)
-    except InvalidFormat as reason:
-        raise UnusableInput(f"the header line of '{path}' is not one of a flow log: {reason}") from None
-    require(path, record_format.names)
-    spaces = len(record_format.names) - 1
-    for number, line in enumerate(lines, start=2):
-        record = line.rstrip("\r\n")
-        if f" {port} " not in f" {record} " and SKIPDATA not in record and record.count(" ") == spaces:
-            continue
-        try:
-            yield record_format.parse(record)
-        except UnparsableRecord as reason:
-            raise UnusableInput(f"line {number} of '{path}' is not a flow record: {reason}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +59,26 @@ class Sifted:
     skipdata: int
 
 
-def sift(records: Iterable[FlowRecord], port: int, rate: int) -> Sifted:
-    """Tell the probes to `port` among `records`."""
+def sift(path: Path, glances: Iterable[Glance], port: int, rate: int, *, header_lines: int) -> Sifted:
+    """Tell the probes to `port` among the records of a file, which begin after `header_lines`.
+
+    Raises:
+        UnusableInput: a record is not one of the file's format.
+    """
     rows: list[Row] = []
     skipdata = 0
-    for record in records:
-        if record.status == SKIPDATA:
-            skipdata += 1
-        elif row := _row(record, port, rate):
-            rows.append(row)
+    for glance in glances:
+        skipdata += glance.skipdata
+        for number, line in glance.doubtful:
+            try:
+                record = glance.record_format.parse(line.rstrip("\r"))
+            except UnparsableRecord as reason:
+                line_number = number + header_lines
+                raise UnusableInput(f"line {line_number} of '{path}' is not a flow record: {reason}") from None
+            if record.status == SKIPDATA:
+                skipdata += 1
+            elif row := _row(record, port, rate):
+                rows.append(row)
     return Sifted(rows, skipdata)
 
 

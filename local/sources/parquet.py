@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flowlag.errors import InvalidFormat
 from flowlag.plan import SOURCES
-from flowlag.record import SKIPDATA, FlowRecord
+from flowlag_aws import flow_log_parquet
 from local.sources import flow_log
 from local.sources.dataset import Series, UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from flowlag.glance import Glance
 
 type Observations = pa.Table
 """The columns of the observations table that an analysis needs; instants as integer microseconds."""
@@ -27,7 +29,6 @@ _KEYS: Final = ("source", "run_id", "arm")
 _INSTANTS: Final = ("sent_at", "window_start", "ingested_at")
 _COLUMNS: Final = ("tick", *_INSTANTS)
 _NULLABLE: Final = "ingested_at"
-_STATUS: Final = "log_status"
 
 
 @contextmanager
@@ -38,10 +39,9 @@ def opened(path: Path, stream: BinaryIO) -> Iterator[pq.ParquetFile]:
         UnusableInput: it is damaged, wherever in it that shows.
     """
     try:
-        yield pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+        with flow_log_parquet.opened(stream) as file:
+            yield file
+    except flow_log_parquet.Damaged:
         raise UnusableInput(f"'{path}' is damaged or cut short as a Parquet file: fetch it again") from None
 
 
@@ -125,21 +125,15 @@ def _values(column: pa.Array) -> Sequence[int]:
     return memoryview(data).cast("q")[column.offset : column.offset + len(column)]
 
 
-def candidates(path: Path, file: pq.ParquetFile, port: int) -> Iterator[FlowRecord]:
-    """The records of a flow-log file that may be probes to `port`, and those that say SKIPDATA.
+def glances(path: Path, file: pq.ParquetFile, port: int) -> Iterator[Glance]:
+    """Glance at the records of a flow log.
 
     Raises:
-        UnusableInput: a field is missing, or is not a number.
+        UnusableInput: a field by which probes are told is missing, or is not a number.
     """
-    schema = file.schema_arrow
-    flow_log.require(path, schema.names)
-    for name in flow_log.NEEDED:
-        if not pa.types.is_integer(schema.field(name).type):
-            raise UnusableInput(f"the column '{name}' of '{path}' is {schema.field(name).type}, not a whole number")
-    wanted = pc.field("dstport") == port
-    if _STATUS in schema.names:
-        wanted |= pc.field(_STATUS) == SKIPDATA
-    names = [name for name in (*flow_log.NEEDED, _STATUS) if name in schema.names]
-    for batch in file.iter_batches(columns=names):
-        for row in batch.filter(wanted).to_pylist():
-            yield FlowRecord({name.replace("_", "-"): value for name, value in row.items()})
+    try:
+        record_format = flow_log_parquet.format_of(file, among=(*flow_log.NEEDED, "log-status"))
+    except InvalidFormat as reason:
+        raise UnusableInput(f"the flow log '{path}' cannot be read: {reason}") from None
+    flow_log.require(path, record_format)
+    yield from flow_log_parquet.glances(file, record_format, port)

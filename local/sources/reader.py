@@ -10,15 +10,18 @@ import gzip
 import io
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 
+from flowlag.glance import CHUNK_BYTES, TextReader
 from flowlag.plan import AWS
 from local.sources import flow_log, insights, parquet
 from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, UnusableInput, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from io import BufferedReader
     from pathlib import Path
 
 _SUFFIXES: Final = (".parquet", ".log", ".log.gz")
@@ -133,7 +136,9 @@ def _read(path: Path, port: int, rate: int) -> _Part:
 def _parquet(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
     with parquet.opened(path, stream) as file:
         if parquet.is_flow_log(file):
-            return _flow_log(path, flow_log.sift(parquet.candidates(path, file, port), port, rate))
+            return _flow_log(
+                path, flow_log.sift(path, parquet.glances(path, file, port), port, rate, header_lines=0)
+            )
         table = parquet.read_observations(path, stream, file)
         return _Part(path=path, kind=OBSERVATIONS, source=parquet.source_of(path, table), table=table)
 
@@ -146,18 +151,20 @@ def _gzip(path: Path, stream: BinaryIO, port: int, rate: int) -> _Part:
         raise UnusableInput(f"'{path}' is damaged or cut short as a gzip file: fetch it again") from None
 
 
-def _text(path: Path, stream: BinaryIO | gzip.GzipFile, port: int, rate: int) -> _Part:
-    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
-        try:
-            header = lines.readline(_LONGEST_HEADER)
-            if not header.strip():
-                raise UnusableInput(f"'{path}' is empty, or begins with an empty line: export it again")
-            if flow_log.is_header(header):
-                return _flow_log(path, flow_log.sift(flow_log.candidates(path, header, lines, port), port, rate))
+def _text(path: Path, stream: BufferedReader | gzip.GzipFile, port: int, rate: int) -> _Part:
+    try:
+        header = stream.readline(_LONGEST_HEADER).decode("utf-8-sig")
+        if not header.strip():
+            raise UnusableInput(f"'{path}' is empty, or begins with an empty line: export it again")
+        if flow_log.is_header(header):
+            reader = TextReader(flow_log.format_of(path, header), port)
+            glances = reader.glances(iter(partial(stream.read1, CHUNK_BYTES), b""))
+            return _flow_log(path, flow_log.sift(path, glances, port, rate, header_lines=1))
+        with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
             rows, disagreements = insights.read_export(path, chain([header], lines), rate)
             return _Part(path=path, kind=EXPORT, rows=rows, disagreements=disagreements)
-        except UnicodeDecodeError:
-            raise UnusableInput(f"'{path}' is neither Parquet nor text: is it the file that you mean?") from None
+    except UnicodeDecodeError:
+        raise UnusableInput(f"'{path}' is neither Parquet nor text: is it the file that you mean?") from None
 
 
 def _flow_log(path: Path, sifted: flow_log.Sifted) -> _Part:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from local.cloud.region import Region
+
 
 @pytest.fixture(autouse=True, scope="session")
 def state_of_ministack(tmp_path_factory):
@@ -9,3 +11,10 @@ def state_of_ministack(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("STATE_DIR", str(tmp_path_factory.mktemp("ministack")))
         yield
+
+
+@pytest.fixture(scope="module")
+def region():
+    """One region for a module's tests, sped up."""
+    with Region(time_scale=60) as region:
+        yield region

@@ -189,6 +189,22 @@ def test_a_custom_format_and_milliseconds(tmp_path):
     assert rows_of(load(path)) == [(T0, T0 * SECOND, T0 * SECOND, None)]
 
 
+def test_a_flow_log_that_an_editor_has_saved(tmp_path):
+    path = flow_log(tmp_path / "flow.log", [record(T0), record(T0 + 1, dstport=443), SKIPDATA, record(T0 + 2)])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").removesuffix(b"\r\n"))
+    dataset = load(path)
+    assert (ticks_of(dataset), dataset.skipdata) == ([T0, T0 + 2], 1)
+
+
+def test_a_flow_log_of_many_records_is_read_to_its_end(tmp_path):
+    lines = [record(T0 + at // 100, dstport=443 if at % 100 else PORT) for at in range(10_000)]
+    path = flow_log(tmp_path / "flow.log.gz", lines)
+    assert ticks_of(load(path)) == list(range(T0, T0 + 100))
+    path.write_bytes(gzip.compress("\n".join([DEFAULT_HEADER, *lines, "2 0"]).encode()))
+    with pytest.raises(UnusableInput, match=r"line 10002 of .* is not a flow record: the line has 2 fields"):
+        load(path)
+
+
 def test_flow_logs_tell_everything_but_the_delay(tmp_path):
     path = flow_log(tmp_path / "flow.log.gz", [record(tick) for tick in range(T0, T0 + 300)])
     answer = analyze_json(path)

@@ -158,7 +158,7 @@ CASES = {
     ),
     "a Parquet flow log with a text for a port": (
         parquet(FLOW_LOG_COLUMNS | {"srcport": ["4184"]}),
-        "the column 'srcport' of 'it' is string, not a whole number",
+        "the flow log 'it' cannot be read: the column 'srcport' is string, not a whole number",
     ),
 }
 

@@ -33,11 +33,12 @@ Outputs:
   Hello: {{Value: !Ref Hello}}
 """
 QUEUE = "{Type: AWS::SQS::Queue}"
+ELSEWHERE = "eu-west-1"
 
 
 @pytest.fixture(scope="module")
 def region():
-    with Region() as region:
+    with Region(also=[ELSEWHERE]) as region:
         yield region
 
 
@@ -133,6 +134,24 @@ class TestSmall:
         answer = region.client("lambda").invoke(FunctionName=outputs["Hello"], Payload=b"{}")
         assert json.loads(answer["Payload"].read()) == "hello from local"
         delete(region)
+
+    def test_a_second_stack_of_the_template_has_parameters_of_its_own_in_a_region_of_its_own(self, region, small):
+        for stack, source in (("one", "here"), ("two", "there")):
+            outputs = deploy(
+                region, *small, region_name=ELSEWHERE, parameters={"Source": source}, stack=f"flowlag-{stack}"
+            )
+            assert outputs["Hello"].startswith(f"flowlag-{stack}-")
+            function = region.client("lambda", ELSEWHERE).get_function_configuration(FunctionName=outputs["Hello"])
+            assert function["FunctionArn"].startswith(f"arn:aws:lambda:{ELSEWHERE}:")
+            assert function["Environment"]["Variables"] == {"SOURCE": source}
+
+    def test_a_parameter_that_the_template_does_not_have_is_told(self, region, small):
+        with pytest.raises(NotDeployed, match="the template has no parameter Sauce"):
+            deploy(region, *small, parameters={"Sauce": "brown"})
+
+    def test_what_cloudformation_refuses_is_told(self, region, small):
+        with pytest.raises(NotDeployed, match=r"the stack was not created: .*stackName"):
+            deploy(region, *small, stack="not_a_name")
 
     def test_a_layer_that_is_not_built_is_told_with_what_to_do(self, region, small):
         template, layers = small

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from flowlag.delivery import PRESETS, Schedule
 from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, RecordFormat
 from flowlag.signature import SHORTEST, is_signed
+from local.flow_logs.faults import NONE, Faults
 from local.flow_logs.records import (
     EGRESS,
     INGRESS,
-    Delivery,
     Flow,
     Interface,
     Packet,
@@ -23,15 +23,6 @@ from local.flow_logs.records import (
     Window,
     parse_packet,
     records,
-)
-from local.flow_logs.service import (
-    EVENT_OVERHEAD_BYTES,
-    MAX_BATCH_BYTES,
-    MAX_EVENTS,
-    FlowLog,
-    batches,
-    log_events,
-    schedule_of,
 )
 from sender.order import Order
 from sender.packets import build
@@ -113,8 +104,8 @@ def test_what_is_no_ipv4_packet_is_none(data):
 PHASE = 7 * SECOND
 
 
-def pipeline(since_s: float = 0.0, preset=XEN) -> Pipeline:
-    return Pipeline(Schedule(preset, PHASE), NOW + round(since_s * SECOND))
+def pipeline(since_s: float = 0.0, faults: Faults = NONE) -> Pipeline:
+    return Pipeline(Schedule(XEN, PHASE), NOW + round(since_s * SECOND), faults)
 
 
 def first_burst() -> int:
@@ -192,12 +183,46 @@ def test_after_its_deletion_a_flow_log_delivers_what_had_closed_and_is_over():
     assert log.is_over
 
 
+def test_twice_each_delivery_comes_again_with_the_same_windows():
+    once, twice = pipeline(), pipeline(faults=Faults(twice=True))
+    at = first_burst() + 605 * SECOND
+    expected = [(each.at, each.windows) for each in once.due(at)]
+    expected += [(each_at + 1_500_000, windows) for each_at, windows in expected]
+    assert [(each.at, each.windows) for each in twice.due(at)] == sorted(expected, key=lambda each: each[0])
+
+
+def test_after_its_deletion_a_lingering_flow_log_delivers_all_that_it_collected_one_delivery_a_burst():
+    log = pipeline(faults=Faults(after_deletion=True))
+    log.due(first_burst() + 2 * SECOND)
+    deleted_at = first_burst() + 599 * SECOND
+    log.delete(deleted_at)
+    deliveries = log.due(first_burst() + 10_000 * SECOND)
+    assert [delivery.at for delivery in deliveries] == [
+        first_burst() + burst * 600 * SECOND for burst in (1, 2, 3, 4, 5)
+    ]
+    ends = [window.end for delivery in deliveries for window in delivery.windows]
+    assert ends == [first_burst() + offset * SECOND for offset in range(42, 599, 60)]
+    assert log.is_over
+
+
+def test_a_lingering_flow_log_waits_for_windows_that_no_burst_has_taken_yet():
+    log = Pipeline(Schedule(XEN.to_s3, PHASE), NOW, Faults(after_deletion=True))
+    log.due(NOW + 1_000 * SECOND)
+    deleted_at = NOW + 1_001 * SECOND
+    log.delete(deleted_at)
+    windows = [window for each in log.due(NOW + 5_000 * SECOND) for window in each.windows]
+    assert windows[-1].end <= deleted_at < windows[-1].end + 60 * SECOND
+    assert all(earlier.end == later.start for earlier, later in pairwise(windows))
+    assert len(windows) > 5  # one file holds no more
+    assert log.is_over
+
+
 @settings(derandomize=True, deadline=None)
 @given(
     times=st.lists(st.floats(0, 700), max_size=40).map(sorted),
     steps=st.lists(st.floats(0.01, 150), min_size=1, max_size=10),
     phase=st.integers(0, 600 * SECOND - 1),
-    preset=st.sampled_from([*PRESETS.values(), XEN.scaled(7)]),
+    preset=st.sampled_from([*PRESETS.values(), XEN.scaled(7), XEN.to_s3]),
     ports=st.integers(1, 5),
 )
 def test_every_packet_is_in_exactly_one_record(times, steps, phase, preset, ports):
@@ -268,59 +293,3 @@ def test_a_window_without_traffic_is_one_nodata_record():
     (record,) = records(window(), INTERFACE, DEFAULT_FORMAT)
     start = NOW // SECOND
     assert DEFAULT_FORMAT.format(record) == f"2 000000000000 eni-1 - - - - - - - {start} {start + 60} - NODATA"
-
-
-# ---------------------------------------------------------------- log events
-def test_an_event_carries_its_record_and_the_record_s_start():
-    quiet, busy = window(), window((OUT, Traffic(1, 104, SYN)), start=NOW + 60 * SECOND + 999_999)
-    events = log_events(Delivery(NOW, [quiet, busy]), INTERFACE, DEFAULT_FORMAT)
-    assert [event["timestamp"] for event in events] == [NOW // 1_000, NOW // 1_000 + 60_000]
-    parsed = [DEFAULT_FORMAT.parse(event["message"]) for event in events]
-    assert [record.status for record in parsed] == ["NODATA", "OK"]
-    assert [record.number("start") for record in parsed] == [NOW // SECOND, NOW // SECOND + 60]
-
-
-@pytest.mark.parametrize(
-    ("message", "count"), [("x", 2 * MAX_EVENTS + 1), ("ü" * 100_000, 25), ("x" * MAX_BATCH_BYTES, 3)]
-)
-def test_batches_keep_within_the_limits_of_put_log_events(message, count):
-    events = [{"timestamp": number, "message": message} for number in range(count)]
-    sent = list(batches(events))
-    assert [event for batch in sent for event in batch] == events
-    size = len(message.encode()) + EVENT_OVERHEAD_BYTES
-    for batch in sent:
-        assert len(batch) <= MAX_EVENTS
-        assert len(batch) * size <= MAX_BATCH_BYTES or len(batch) == 1
-    for batch, following in pairwise(sent):
-        assert len(batch) == MAX_EVENTS or (len(batch) + 1) * size > MAX_BATCH_BYTES
-        assert following
-
-
-def test_no_events_are_no_batch():
-    assert list(batches([])) == []
-
-
-# ---------------------------------------------------------------- flow logs
-def test_a_schedule_s_phase_follows_from_the_flow_log_s_id():
-    phases = {schedule_of(f"fl-{number}", XEN).phase for number in range(200)}
-    assert schedule_of("fl-1", XEN) == schedule_of("fl-1", XEN)
-    assert len(phases) == 200
-    assert min(phases) < 60 * SECOND
-    assert 540 * SECOND < max(phases) < 600 * SECOND
-
-
-DESCRIPTION = {"FlowLogId": "fl-1", "ResourceId": "eni-1", "TrafficType": "ALL"}
-
-
-@pytest.mark.parametrize(
-    "destination",
-    [
-        {"LogGroupName": "/flowlag/run-1"},
-        {"LogDestination": "arn:aws:logs:eu-west-1:000000000000:log-group:/flowlag/run-1"},
-        {"LogDestination": "/flowlag/run-1"},
-    ],
-)
-def test_a_flow_log_s_group_is_found_however_it_was_named(destination):
-    flow_log = FlowLog.of_description(DESCRIPTION | destination)
-    assert flow_log.log_group == "/flowlag/run-1"
-    assert RecordFormat.of_string(flow_log.log_format) == DEFAULT_FORMAT

@@ -19,7 +19,8 @@ from threading import Thread, active_count
 import pytest
 
 from flowlag.signature import SHORTEST
-from local.flow_logs.records import INGRESS, parse_packet
+from local.flow_logs.records import EGRESS, INGRESS, Packet, parse_packet
+from local.network.capture import InterfaceCapture
 from local.network.relay import relayed
 from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
 from sender.order import Order
@@ -111,6 +112,17 @@ def ends_within_patience(pipe: int) -> bool:
     return False
 
 
+def until_quiet(capture: InterfaceCapture) -> list[Packet]:
+    """The packets that a capture sees until there has been none for a while."""
+    seen = []
+    while True:
+        time.sleep(0.5)
+        more = capture.drain()
+        if not more:
+            return seen
+        seen += more
+
+
 # ---------------------------------------------------------------- the wire
 @pytest.mark.slow
 def test_a_packet_crosses_the_wire(network):
@@ -138,6 +150,58 @@ def test_the_target_answers_a_probe_with_a_reset(network, tmp_path):
     assert answer is not None
     assert answer.flow[:4] == (TARGET_ADDRESS, SENDER_ADDRESS, PORT, 4711)
     assert answer.tcp_flags == RST_ACK
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("permission")
+def test_what_a_lossy_wire_loses_has_left_the_sender_and_never_reaches_the_target(tmp_path):
+    order = Order("run-1", "bucket", SENDER_ADDRESS, TARGET_ADDRESS, PORT, 1, SHORTEST, 1, tmp_path)
+    ports = range(1, 401)
+    with (
+        Network(loss=0.25, seed=1) as network,
+        closing(InterfaceCapture(network.sender)) as at_sender,
+        closing(InterfaceCapture(network.target)) as at_target,
+        closing(network.sender.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)) as wire,
+    ):
+        sent_or_answered, arrived_or_reset = [], []
+        for port in ports:
+            wire.sendto(build(order, port), (TARGET_ADDRESS, 0))
+            time.sleep(0.001)  # a host's buffers do not hold them all
+            sent_or_answered += at_sender.drain()
+            arrived_or_reset += at_target.drain()
+        sent_or_answered += until_quiet(at_sender)
+        arrived_or_reset += until_quiet(at_target)
+    sent = {packet.flow.srcport for packet in sent_or_answered if packet.flow.direction == EGRESS}
+    answered = {packet.flow.dstport for packet in sent_or_answered if packet.flow.direction == INGRESS}
+    arrived = {packet.flow.srcport for packet in arrived_or_reset if packet.flow.direction == INGRESS}
+    assert sent == set(ports)
+    assert arrived == answered
+    assert 50 < len(sent - arrived) < 150
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("permission")
+def test_what_a_lossy_wire_does_not_lose_it_carries_whole():
+    """Checksums that the kernel left to the network card, packets longer than a frame, and answers."""
+    sent = os.urandom(300_000)
+    with (
+        Network(loss=0.05, seed=2) as network,
+        closing(network.target.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener,
+        closing(network.sender.socket(socket.AF_INET, socket.SOCK_STREAM)) as client,
+    ):
+        listener.bind((TARGET_ADDRESS, PORT))
+        listener.listen()
+        client.settimeout(PATIENCE_S)
+        client.connect((TARGET_ADDRESS, PORT))
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE_S)
+            sending = Thread(target=lambda: (client.sendall(sent), client.shutdown(socket.SHUT_WR)))
+            sending.start()
+            assert b"".join(iter(lambda: connection.recv(65_536), b"")) == sent
+            sending.join()
+            connection.sendall(b"thanks")
+            assert client.recv(100) == b"thanks"
 
 
 @pytest.mark.slow
@@ -240,10 +304,11 @@ def test_the_relay_closes_under_a_client_that_keeps_its_connection(network, serv
 # ---------------------------------------------------------------- nothing is left
 @pytest.mark.slow
 @pytest.mark.usefixtures("permission")
-def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process():
+@pytest.mark.parametrize("loss", [0, 0.5])
+def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process(loss):
     interfaces, threads = socket.if_nameindex(), active_count()
     alive, dead = os.pipe()
-    with Network() as network:
+    with Network(loss=loss) as network:
         namespaces = [namespace_of(host) for host in network.hosts]
         assert all(holders(namespace) for namespace in namespaces)
         shell = network.sender.popen(
@@ -375,6 +440,19 @@ def test_in_memory_every_subscriber_sees_each_packet_with_its_time():
     assert times == sorted(times)
 
 
+def test_in_memory_what_is_lost_has_left_the_sender_and_never_reaches_the_target():
+    network, at_sender, at_target = InMemoryNetwork(loss=0.25, seed=1), [], []
+    network.subscribe(lambda packet, _: at_sender.append(packet))
+    network.subscribe_at_target(lambda packet, _: at_target.append(packet))
+    packets = [bytes([number]) for number in range(200)]
+    for packet in packets:
+        network.transmit(packet)
+    assert at_sender == packets
+    assert at_target == sorted(at_target)
+    assert set(at_target) < set(packets)
+    assert 20 < len(packets) - len(at_target) < 80
+
+
 def test_in_memory_who_unsubscribed_sees_nothing_more():
     network, seen = InMemoryNetwork(), []
 
@@ -382,6 +460,7 @@ def test_in_memory_who_unsubscribed_sees_nothing_more():
         seen.append((packet, at_ns))
 
     network.subscribe(see)
+    network.subscribe_at_target(see)
     network.unsubscribe(see)
     network.transmit(b"one")
     assert seen == []

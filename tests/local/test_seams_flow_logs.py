@@ -1,6 +1,7 @@
 """EC2's flow-log API, as AWS documents it."""
 
 import datetime as dt
+import json
 
 import botocore.exceptions
 import pytest
@@ -11,6 +12,12 @@ from local.cloud.region import Region
 pytestmark = pytest.mark.slow
 
 ROLE = "arn:aws:iam::000000000000:role/delivery"
+BUCKET = "records"
+SOURCE = {
+    "StringEquals": {"aws:SourceAccount": "000000000000"},
+    "ArnLike": {"aws:SourceArn": "arn:aws:logs:us-east-1:000000000000:*"},
+}
+"""What AWS documents for a bucket policy (flow-logs-s3-permissions.html)."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +51,22 @@ def wanted(resource, **parameters):
         **parameters,
     }
     return {name: value for name, value in request.items() if value is not None}
+
+
+def wanted_in_s3(resource, prefix="/deliveries/run-1/arm", **parameters):
+    in_s3 = {"LogDestinationType": "s3", "LogDestination": f"arn:aws:s3:::{BUCKET}{prefix}"}
+    return wanted(resource, **{"LogGroupName": None, "DeliverLogsPermissionArn": None, **in_s3, **parameters})
+
+
+def statement(action, resource, **changes):
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": "delivery.logs.amazonaws.com"},
+        "Action": action,
+        "Resource": f"arn:aws:s3:::{resource}",
+        "Condition": SOURCE,
+        **changes,
+    }
 
 
 def created(ec2, resource, **parameters):
@@ -87,18 +110,6 @@ class TestCreate:
         arn = "arn:aws:logs:us-east-1:000000000000:log-group:/by/arn"
         assert described(ec2, created(ec2, vpc, LogGroupName=None, LogDestination=arn))["LogGroupName"] == "/by/arn"
 
-    def test_a_destination_may_be_a_bucket_with_a_prefix(self, region, ec2, vpc):
-        region.client("s3").create_bucket(Bucket="records")
-        flow_log_id = created(
-            ec2,
-            vpc,
-            LogGroupName=None,
-            DeliverLogsPermissionArn=None,
-            LogDestinationType="s3",
-            LogDestination="arn:aws:s3:::records/prefix/",
-        )
-        assert described(ec2, flow_log_id)["LogDestination"] == "arn:aws:s3:::records/prefix/"
-
     def test_the_same_token_gets_the_same_flow_log(self, ec2, vpc):
         first, second = (created(ec2, vpc, ClientToken="token") for _ in range(2))
         assert first == second
@@ -135,11 +146,108 @@ class TestCreate:
             ({"LogFormat": "${version} ${colour}"}, "InvalidParameter"),
             ({"LogFormat": "version"}, "InvalidParameter"),
             ({"LogFormat": "${version} "}, "InvalidParameter"),
+            ({"DestinationOptions": {"PerHourPartition": True}}, "InvalidParameter"),
         ],
     )
     def test_what_aws_does_not_allow_is_refused(self, ec2, vpc, parameters, code):
         assert error_of(ec2.create_flow_logs, **wanted(vpc, **parameters)) == code
         assert ec2.describe_flow_logs()["FlowLogs"] == []
+
+
+@pytest.fixture
+def bucket(region):
+    """Writes a policy with these statements for a bucket that is there."""
+    s3 = region.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+
+    def put(*statements):
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+
+    yield put
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def open_bucket(bucket):
+    bucket(statement("s3:PutObject", f"{BUCKET}/deliveries/*"), statement("s3:GetBucketAcl", BUCKET))
+    return bucket
+
+
+class TestToS3:
+    @pytest.mark.usefixtures("open_bucket")
+    @pytest.mark.parametrize("prefix", ["/deliveries/run-1/arm", "/deliveries/"])
+    def test_a_destination_is_a_folder_of_a_bucket_by_default_as_text(self, ec2, vpc, prefix):
+        (flow_log_id,) = ec2.create_flow_logs(**wanted_in_s3(vpc, prefix))["FlowLogIds"]
+        flow_log = described(ec2, flow_log_id)
+        assert flow_log["LogDestination"] == f"arn:aws:s3:::{BUCKET}{prefix}"
+        assert (flow_log["LogDestinationType"], flow_log["DeliverLogsStatus"]) == ("s3", "SUCCESS")
+        assert flow_log["DestinationOptions"] == {
+            "FileFormat": "plain-text",
+            "HiveCompatiblePartitions": False,
+            "PerHourPartition": False,
+        }
+
+    @pytest.mark.usefixtures("open_bucket")
+    def test_its_options_are_kept(self, ec2, vpc):
+        options = {"FileFormat": "parquet", "HiveCompatiblePartitions": True, "PerHourPartition": True}
+        (flow_log_id,) = ec2.create_flow_logs(**wanted_in_s3(vpc, DestinationOptions=options))["FlowLogIds"]
+        assert described(ec2, flow_log_id)["DestinationOptions"] == options
+
+    def test_a_flow_log_to_cloudwatch_has_no_options(self, ec2, vpc):
+        assert "DestinationOptions" not in described(ec2, created(ec2, vpc))
+
+    @pytest.mark.usefixtures("open_bucket")
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"DestinationOptions": {"FileFormat": "csv"}},
+            {"LogDestination": f"s3://{BUCKET}/deliveries"},
+            {"LogDestination": f"arn:aws:s3:::{BUCKET}/deliveries/AWSLogs"},
+            {"DeliverLogsPermissionArn": ROLE},
+        ],
+    )
+    def test_what_aws_does_not_allow_is_refused(self, ec2, vpc, parameters):
+        assert error_of(ec2.create_flow_logs, **wanted_in_s3(vpc, **parameters)) == "InvalidParameter"
+
+    @pytest.mark.parametrize(
+        ("options", "folder"),
+        [({}, "000000000000"), ({"HiveCompatiblePartitions": True}, "aws-account-id=000000000000")],
+    )
+    def test_the_policy_need_not_allow_more_than_the_folder_of_the_account(self, ec2, vpc, bucket, options, folder):
+        narrow = statement("s3:PutObject", f"{BUCKET}/deliveries/run-1/arm/AWSLogs/{folder}/*")
+        bucket(narrow, statement("s3:GetBucketAcl", BUCKET))
+        answer = ec2.create_flow_logs(**wanted_in_s3(vpc, DestinationOptions=options))
+        assert (len(answer["FlowLogIds"]), answer["Unsuccessful"]) == (1, [])
+
+    @pytest.mark.parametrize(
+        "statements",
+        [
+            [statement("s3:PutObject", f"{BUCKET}/deliveries/*")],
+            [statement("s3:GetBucketAcl", BUCKET)],
+            [statement("s3:PutObject", f"{BUCKET}/elsewhere/*"), statement("s3:GetBucketAcl", BUCKET)],
+            [
+                statement("s3:PutObject", f"{BUCKET}/*", Principal={"Service": "vpc-flow-logs.amazonaws.com"}),
+                statement("s3:GetBucketAcl", BUCKET),
+            ],
+        ],
+    )
+    def test_a_policy_that_does_not_let_flow_logs_in(self, ec2, vpc, bucket, statements):
+        bucket(*statements)
+        answer = ec2.create_flow_logs(**wanted_in_s3(vpc))
+        (unsuccessful,) = answer["Unsuccessful"]
+        assert answer["FlowLogIds"] == []
+        assert f"Access Denied for LogDestination: {BUCKET}" in unsuccessful["Error"]["Message"]
+
+    def test_a_policy_that_no_longer_does(self, ec2, vpc, open_bucket):
+        (flow_log_id,) = ec2.create_flow_logs(**wanted_in_s3(vpc))["FlowLogIds"]
+        open_bucket(statement("s3:GetBucketAcl", BUCKET))
+        flow_log = described(ec2, flow_log_id)
+        assert (flow_log["DeliverLogsStatus"], flow_log["DeliverLogsErrorMessage"]) == ("FAILED", "Access error")
+
+    def test_a_bucket_that_is_not_there(self, ec2, vpc):
+        (unsuccessful,) = ec2.create_flow_logs(**wanted_in_s3(vpc))["Unsuccessful"]
+        assert f"{BUCKET} does not exist" in unsuccessful["Error"]["Message"]
 
 
 class TestUnsuccessful:
@@ -170,12 +278,6 @@ class TestUnsuccessful:
             created(ec2, vpc, LogGroupName=group)
         (unsuccessful,) = ec2.create_flow_logs(**wanted(vpc, LogGroupName="/three"))["Unsuccessful"]
         assert unsuccessful["Error"]["Code"] == "FlowLogsLimitExceeded"
-
-    def test_a_bucket_that_is_not_there(self, ec2, vpc):
-        destination = {"LogDestinationType": "s3", "LogDestination": "arn:aws:s3:::no-such-bucket"}
-        request = wanted(vpc, LogGroupName=None, DeliverLogsPermissionArn=None, **destination)
-        (unsuccessful,) = ec2.create_flow_logs(**request)["Unsuccessful"]
-        assert "no-such-bucket does not exist" in unsuccessful["Error"]["Message"]
 
     def test_deleting_what_is_not_there(self, ec2, vpc):
         flow_log_id = created(ec2, vpc)

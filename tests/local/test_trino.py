@@ -127,6 +127,18 @@ class TestUnnest:
         query = "SELECT arm, n, i FROM runs CROSS JOIN UNNEST(arms) WITH ORDINALITY AS t(arm, n, i) ORDER BY i"
         assert run(query, self.ARMS) == [("a", 1, 1), ("b", 2, 2)]
 
+    def test_rows_made_of_some_fields_become_a_column_a_field(self):
+        query = "SELECT arm, m FROM runs CROSS JOIN UNNEST(transform(arms, x -> ROW(x.arm, x.n + 1))) AS t (arm, m)"
+        assert run(query, self.ARMS) == [("a", 2), ("b", 3)]
+
+    def test_the_only_field_of_a_row_is_the_column(self):
+        query = "SELECT n FROM runs CROSS JOIN UNNEST(transform(arms, x -> ROW(x.n))) AS t (n)"
+        assert run(query, self.ARMS) == [(1,), (2,)]
+
+    def test_where_there_is_no_element_a_left_join_keeps_the_row(self):
+        query = "SELECT run, n FROM runs LEFT JOIN UNNEST(filter(arms, x -> x.n > 9)) AS t (arm, n) ON TRUE"
+        assert run(query, self.ARMS) == [("r", None)]
+
     def test_an_array_of_values_stays_one_column(self):
         query = "SELECT x, i FROM runs CROSS JOIN UNNEST(k) WITH ORDINALITY AS t(x, i) ORDER BY i"
         assert run(query, self.ARMS) == [(7, 1), (8, 2)]
@@ -165,6 +177,11 @@ def test_a_function_that_has_no_counterpart_fails_and_gives_no_wrong_answer():
 @pytest.mark.parametrize("statement", ["DROP TABLE t", "CREATE TABLE t AS SELECT 1"])
 def test_a_statement_of_another_kind_is_left_alone(statement):
     assert trino.to_duckdb(statement) == statement
+
+
+def test_the_tables_of_a_query_are_told():
+    query = "WITH a AS (SELECT * FROM flowlag.runs) SELECT * FROM a JOIN ledger AS l ON a.run_id = l.run_id"
+    assert trino.tables(query) == {"a", "runs", "ledger"}
 
 
 class TestParameters:
