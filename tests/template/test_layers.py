@@ -35,6 +35,7 @@ sys.path += sys.argv[1:]
 import io, json
 import aws_lambda_powertools, flowlag, jmespath
 import pyarrow as pa, pyarrow.parquet as pq
+from flowlag_aws import flow_log_parquet
 
 numbers = [1, 2, 3, 65_535, 0, -7] * 1_000
 table = pa.table({"tick": pa.array(numbers, pa.int64()), "arm": pa.array(["cwl-600"] * len(numbers))})
@@ -44,7 +45,14 @@ pq.write_table(
 )
 written = pq.ParquetFile(io.BytesIO(file.getvalue()))
 column = written.metadata.row_group(0).column(0)
+
+flow_log = io.BytesIO()
+pq.write_table(pa.table({"dstport": [443, 443, 7777], "log_status": ["OK"] * 3}), flow_log)
+with flow_log_parquet.opened(flow_log) as opened:
+    glances = list(flow_log_parquet.glances(opened, flow_log_parquet.format_of(opened), 7777))
+
 print(json.dumps({
+    "glances": [[glance.foreign, glance.doubtful] for glance in glances],
     "equal": written.read().equals(table),
     "compression": column.compression,
     "encodings": column.encodings,
@@ -214,3 +222,4 @@ def test_the_layers_alone_write_and_read_parquet(layers, architecture):
     assert all(home.startswith(tuple(paths)) for home in told["homes"])
     assert "DELTA_BINARY_PACKED" in told["encodings"]
     assert (told["equal"], told["compression"], told["numpy"]) == (True, "ZSTD", False)
+    assert told["glances"] == [[0, [[1, "443 OK"]]], [1, [[3, "7777 OK"]]]]

@@ -19,6 +19,7 @@ from flowlag_aws.bundle import PACKAGES, pack
 
 ROOT = Path(__file__).parents[2]
 RATE = 100
+ADDRESS = "10.99.0.10"
 
 IMPORT_THE_SENDER = """
 import importlib, pkgutil, sender, sys
@@ -32,6 +33,7 @@ for name, module in sorted(sys.modules.items()):
 # A run's four commands, in a network of their own, as the SSM document gives them.
 RUN = """
 ip link set lo up
+ip address add "$ADDRESS/32" dev lo
 "$@" start-capture $ORDER
 "$@" start-sending $ORDER
 "$@" stop-sending $ORDER
@@ -101,7 +103,7 @@ def test_the_bundle_sends_and_captures_under_python_3_9(python39, isolated, tmp_
     uploaded = tmp_path / "uploaded"
     uploaded.mkdir()
     order = (
-        "--run-id run-1 --bucket results --source 127.0.0.1 --target 127.0.0.1 --port 9999"
+        f"--run-id run-1 --bucket results --source {ADDRESS} --target {ADDRESS} --port 9999"
         f" --rate {RATE} --payload-bytes 200 --duration 60"
     )
     ran = subprocess.run(
@@ -110,6 +112,7 @@ def test_the_bundle_sends_and_captures_under_python_3_9(python39, isolated, tmp_
         env={
             "PATH": f"{aws.parent}{os.pathsep}{os.environ['PATH']}",
             "FLOWLAG_HOME": str(tmp_path / "home"),
+            "ADDRESS": ADDRESS,
             "ORDER": order,
             "PYTHONWARNINGS": "error",
             "UPLOADED": str(uploaded),
