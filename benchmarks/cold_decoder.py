@@ -93,7 +93,9 @@ if __name__ == "__main__":
         "AWS_SECRET_ACCESS_KEY": "none",
         "ARROW_DEFAULT_MEMORY_POOL": "system",  # as in the template
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+        "WORK_BUCKET": "work",
         "RESULTS_BUCKET": "results",
+        "RESULTS_REGION": "eu-west-1",
     }
     begin = process_time()
     VARIANTS[sys.argv[1]](sys.argv[2])

@@ -67,11 +67,14 @@ PLAN: Final = plan_run(
         hypervisor="xen",
         sender_instance_id="i-0aaaaaaaaaaaaaaaa",
         interface_id="eni-0123456789abcdef0",
+        subnet_id="subnet-0123456789abcdef0",
+        vpc_id="vpc-0123456789abcdef0",
         sender_address="10.99.0.10",
         target_instance_id="i-0bbbbbbbbbbbbbbbb",
         target_address="10.99.0.20",
         target_port=7777,
     ),
+    execution="benchmark",
     now=BEGIN * 1_000_000,
     code_version="benchmark",
 )
@@ -152,7 +155,7 @@ def decode(event: Event) -> None:
 
 def without_s3() -> None:
     """Have the plan at hand, drop what is written, and receive every delivery at the same instant."""
-    os.environ["RESULTS_BUCKET"] = "results"
+    os.environ |= {"WORK_BUCKET": "work", "RESULTS_BUCKET": "results", "RESULTS_REGION": "eu-west-1"}
     telemetry.logger.setLevel("CRITICAL")
     patch.object(Store, "plan", lambda _, __: PLAN).start()
     patch.object(Store, "put", lambda _, key, __: key).start()

@@ -32,7 +32,7 @@ def record(tick: int = TICK) -> Record:
 
 
 def put(store: Store, below: str, data: bytes, *, prefix: str = ARM) -> int:
-    """Deliver an object, and return when it was delivered, in whole seconds: MiniStack's lists know it better."""
+    """Deliver an object, and return when it was delivered, in whole seconds."""
     whole = f"{prefix}/{below}"
     store.put(whole, data)
     return micros(clients.s3().head_object(Bucket=store.bucket, Key=whole)["LastModified"])

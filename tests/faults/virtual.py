@@ -139,6 +139,7 @@ class VirtualRun:
         while waiting:
             self._pass(self._clock.at + LOOKED_AFTER)
             waiting = [event for event in waiting if self._look(event) == "waiting"]
+        assert self._clock.at < self._ends_at  # every first delivery came while it was sending
         self._pass(self._ends_at)
         self._stop()
         self._pass(self._ends_at + DRAINED_AFTER)
