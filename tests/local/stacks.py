@@ -160,7 +160,7 @@ DOCUMENT = {
             "action": "aws:runShellScript",
             "name": "do",
             "inputs": {
-                "timeoutSeconds": "3",
+                "timeoutSeconds": "15",
                 "runCommand": [
                     "set -eu",
                     "export AWS_DEFAULT_REGION=$AWS_SSM_REGION_NAME",

@@ -139,7 +139,7 @@ class TestCommands:
     def test_a_command_that_takes_too_long_is_killed(self, run):
         done = run("sleep")
         assert done["Status"] == "Failed"
-        assert "killed after 3 s" in done["StandardErrorContent"]
+        assert "killed after 15 s" in done["StandardErrorContent"]
 
     def test_it_runs_on_the_instance(self, region, run):
         if region.network != "namespaces":
