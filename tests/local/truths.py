@@ -159,7 +159,7 @@ def paired(
             delays = {row["tick"]: row["delay_s"] for row in first["seen"]}
             seconds = first["second"]["seen"]
             differences.append([row["delay_s"] - delays[row["tick"]] for row in seconds if row["tick"] in delays])
-        medians = [median(each) for each in differences if each]
+        means = [fmean(each) for each in differences if each]
         rows.append(
             of_group(names, values)
             | {
@@ -168,10 +168,10 @@ def paired(
                 f"n_missing_{other}": sum(run["second"]["n_missing"] for run in runs),
                 f"n_bursts_{one}": sum(run["bursts"] for run in runs),
                 f"n_bursts_{other}": sum(run["second"]["bursts"] for run in runs),
-                "n_runs": len(medians),
-                difference: middle(medians),
-                "lowest_run_s": least(medians),
-                "highest_run_s": most(medians),
+                "n_runs": len(means),
+                difference: fmean(means) if means else None,
+                "lowest_run_s": least(means),
+                "highest_run_s": most(means),
             }
         )
     return rows
