@@ -13,8 +13,8 @@ export UV_NO_PROGRESS := 1
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
-# Tests mostly wait, for deliveries and for processes to start: three files at once keep two processors busy.
-AT_ONCE := -n 3 --dist loadfile
+# Tests mostly wait, for deliveries and for processes to start: three groups at once keep two processors busy.
+AT_ONCE := -n 3
 WITH_OUR_TOOLS := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.uv/bin:$$PATH"
 
 .PHONY: help setup demo check test build system-deps clean format

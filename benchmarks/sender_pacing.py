@@ -56,7 +56,7 @@ def measure(order: Order, network: Network) -> None:
     capturing.terminate()
     capturing.wait()
     outcomes = [entry.outcome for entry in parse_ledger(order.ledger.read_text()).entries]
-    seen = parse_capture(order.capture.read_text(), order.rate)
+    seen = parse_capture(order.capture.read_text(), order.rate).seen
     offsets = Distribution.of([(at - due_at(tick, order.rate)) / 1_000 for tick, at in seen.items()])
     if offsets is None:
         sys.exit(f"sender_pacing: no probe arrived at {order.rate} a second")

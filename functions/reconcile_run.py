@@ -49,14 +49,14 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     stop = rows.work.find_control(plan.run_id, "stop") or {}
     of_every_arm = Evidence(
         ledger=ledger,
-        seen=capture.seen,
-        capture_closed=capture.closed,
+        seen=None if capture is None else capture.seen,
+        capture_closed=capture is not None and capture.closed,
         delivered=Sifted(),
         stop_requested_at=stop.get("requested_at"),
     )
     return {
         "ledger_closed": ledger.closed,
-        "capture_closed": capture.closed or not plan.is_captured,
+        "capture_closed": of_every_arm.capture_closed or not plan.is_captured,
         "failures": {each["arm"]: each["failure"] for each in outcomes if "failure" in each},
         "arms": [_close(rows, plan, arm, of_every_arm, closed_at) for arm in plan.arms],
     }

@@ -72,7 +72,7 @@ def _listens(text: str) -> bool:
 
 
 def _count_seen(text: str, order: Order) -> Mapping[str, int]:
-    return {"seen": len(capture.parse_capture(text or f"{capture.HEADER}\n", order.rate))}
+    return {"seen": len(capture.parse_capture(text or f"{capture.HEADER}\n", order.rate).seen)}
 
 
 SENDING = Job("send", "ship-ledger", lambda order: order.ledger, _a_probe_has_left, _count_ticks, is_exclusive=True)

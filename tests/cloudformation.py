@@ -21,6 +21,12 @@ def document() -> dict[str, Any]:
     return yaml_parse((ROOT / "template.yaml").read_text())
 
 
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of the template's resources of a type, by logical id."""
+    found = document()["Resources"].items()
+    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
+
+
 def resolved(value: Any, names: Names) -> Any:  # noqa: C901, PLR0911 - an answer for each of CloudFormation's functions
     """A value of the template, once every reference stands for something."""
     match value:

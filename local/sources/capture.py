@@ -74,7 +74,7 @@ def read_capture(path: Path, port: int, rate: int) -> frozenset[int]:
 
 def _own(path: Path, data: bytes, rate: int) -> frozenset[int]:
     try:
-        return frozenset(capture.parse_capture(data.decode(), rate))
+        return frozenset(capture.parse_capture(data.decode(), rate).seen)
     except UnicodeDecodeError:
         raise UnusableInput(f"'{path}' is neither a pcap file nor flowlag's own capture") from None
     except UnreadableLedger as reason:

@@ -1,7 +1,6 @@
 """The clouds that the adapters must work with, each in a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,11 +13,11 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-LOOPBACK = "127.0.0.1"
+from tests.ports import LOOPBACK, port_of_ours
+
 REGION = "us-east-1"
 START_TIMEOUT_S = 60
 MODULES = {"ministack": "tests.contract.ministack_cloud", "moto": "tests.contract.moto_cloud"}
-
 
 ONLY_MINISTACK, ONLY_MOTO = (
     pytest.mark.parametrize("aws", [name], indirect=True, scope="module") for name in MODULES
@@ -38,19 +37,20 @@ class Cloud:
 
 
 @contextmanager
-def server(module: str, port: str, *, folder: Path) -> Iterator[str]:
+def server(module: str, *, folder: Path) -> Iterator[str]:
     """Run a cloud in a process of its own, with its temporary files and its log in `folder`."""
-    endpoint = f"http://{LOOPBACK}:{port}"
     with (
+        port_of_ours() as port,
         (folder / "log").open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", module, port],
+            [sys.executable, "-m", module, str(port)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)},
         ) as process,
     ):
+        endpoint = f"http://{LOOPBACK}:{port}"
         try:
             await_answer(endpoint, process, folder / "log")
             yield endpoint
@@ -60,12 +60,6 @@ def server(module: str, port: str, *, folder: Path) -> Iterator[str]:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return str(probe.getsockname()[1])
 
 
 def await_answer(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,7 +3,9 @@
 Where one of them is not like AWS, the test that shows it says so, and what AWS does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from uuid import uuid4
 
 import boto3
@@ -11,17 +13,25 @@ import pytest
 
 from flowlag_aws import clients
 from flowlag_aws.store import Store
-from tests.contract.clouds import MODULES, REGION, Cloud, free_port, server
+from tests.contract.clouds import MODULES, REGION, Cloud, server
+
+
+@pytest.fixture(scope="session")
+def endpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Where a cloud answers, which is started when it is first asked for."""
+    with ExitStack() as up:
+
+        @cache
+        def endpoint_of(name: str) -> str:
+            return up.enter_context(server(MODULES[name], folder=tmp_path_factory.mktemp(name)))
+
+        yield endpoint_of
 
 
 @pytest.fixture(scope="module", params=MODULES)
-def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with (
-        server(MODULES[request.param], free_port(), folder=folder) as endpoint,
-        pytest.MonkeyPatch.context() as patched,
-    ):
-        patched.setenv("AWS_ENDPOINT_URL", endpoint)
+def aws(request: pytest.FixtureRequest, endpoint_of: Callable[[str], str]) -> Iterator[Cloud]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", endpoint_of(request.param))
         patched.setenv("AWS_DEFAULT_REGION", REGION)
         patched.setenv("AWS_ACCESS_KEY_ID", "test")
         patched.setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -15,8 +15,7 @@ from hypercorn.config import Config
 
 from local.cloud.settings import ministack_settings
 from tests.contract.clouds import REGION
-
-LOOPBACK = "127.0.0.1"
+from tests.ports import LOOPBACK
 
 
 def main() -> None:

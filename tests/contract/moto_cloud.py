@@ -5,7 +5,7 @@ import sys
 from moto.server import main as serve
 
 from tests import moto_gaps
-from tests.contract.clouds import LOOPBACK
+from tests.ports import LOOPBACK
 
 
 def main() -> None:

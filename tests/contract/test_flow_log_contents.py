@@ -24,20 +24,8 @@ from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, RecordFormat
 from flowlag_aws import flow_log_objects, flow_log_parquet
 from flowlag_aws.flow_log_objects import sift_object
 from tests.contract import flow_log_files as files
-from tests.contract.flow_log_files import (
-    DELIVERED_AT,
-    FOREIGN,
-    NODATA,
-    OURS,
-    REFUSAL,
-    SKIPDATA,
-    TICK,
-    gzipped,
-    lines_of,
-    record,
-    sift_every,
-    text,
-)
+from tests.contract.flow_log_files import FOREIGN, NODATA, REFUSAL, SKIPDATA, gzipped, lines_of, sift_every, text
+from tests.flow_records import DELIVERED_AT, OURS, TICK, record
 
 ROOT = Path(__file__).parents[2]
 TEXT, PARQUET = "deliveries/run/arm/AWSLogs/x.log.gz", "deliveries/run/arm/AWSLogs/x.log.parquet"
@@ -346,7 +334,7 @@ from dataclasses import replace
 from pathlib import Path
 from flowlag_aws import clients
 from flowlag_aws.flow_log_objects import sift_object
-from tests.contract.flow_log_files import DELIVERED_AT, OURS
+from tests.flow_records import DELIVERED_AT, OURS
 
 clients.s3()  # what the function has, too
 with open(sys.argv[1], "rb") as body:

@@ -10,8 +10,9 @@ from flowlag.probe import Sifted
 from flowlag_aws import clients, flow_log_objects
 from flowlag_aws.clock import micros, now
 from flowlag_aws.store import Store
-from tests.contract import flow_log_files
-from tests.contract.flow_log_files import FLOW_LOG, FOREIGN, NODATA, OURS, Record, gzipped, key, parquet
+from tests import flow_records
+from tests.contract.flow_log_files import FLOW_LOG, FOREIGN, NODATA, gzipped, key, parquet
+from tests.flow_records import OURS, Record
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ TICK = now() // 1_000_000 - 300
 
 
 def record(tick: int = TICK) -> Record:
-    return flow_log_files.record(tick)
+    return flow_records.record(tick)
 
 
 def put(store: Store, below: str, data: bytes, *, prefix: str = ARM) -> int:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlag.capture import END, HEADER, Seen, is_closed, parse_capture
+from flowlag.capture import END, HEADER, Capture, Seen, parse_capture
 from flowlag.errors import UnreadableLedger
 from flowlag.stamp import due_ns, encode
 
@@ -21,30 +21,31 @@ def test_each_packet_is_told_by_its_tick_and_the_microsecond_it_was_seen(
 ) -> None:
     seen_ns = {tick: due_ns(tick, rate) + late for tick, late in enumerate(latenesses, start=first)}
     text = text_of([Seen(encode(tick), at) for tick, at in seen_ns.items()])
-    assert parse_capture(text, rate) == {tick: at // 1_000 for tick, at in seen_ns.items()}
+    assert parse_capture(text, rate).seen == {tick: at // 1_000 for tick, at in seen_ns.items()}
 
 
 def test_a_packet_seen_twice_counts_from_the_first_time() -> None:
     text = text_of([Seen(3, 3_000_000_000), Seen(3, 3_000_900_000), Seen(4, 4_000_000_000)])
-    assert parse_capture(text, 1) == {3: 3_000_000, 4: 4_000_000}
+    assert parse_capture(text, 1).seen == {3: 3_000_000, 4: 4_000_000}
 
 
 def test_ports_that_repeat_after_a_wrap_are_different_ticks() -> None:
     wrap = 25_122 * 65_536
     packets = [Seen(encode(tick), due_ns(tick, 1)) for tick in (wrap - 65_536, wrap - 1, wrap, wrap + 65_535)]
-    assert list(parse_capture(text_of(packets), 1)) == [wrap - 65_536, wrap - 1, wrap, wrap + 65_535]
+    assert list(parse_capture(text_of(packets), 1).seen) == [wrap - 65_536, wrap - 1, wrap, wrap + 65_535]
 
 
 @pytest.mark.parametrize("torn", ["", "5", "5,", "5,50000"])
 def test_a_line_torn_by_a_kill_is_dropped(torn: str) -> None:
-    assert parse_capture(text_of([Seen(4, 4_000_000_000)]) + torn, 1) == {4: 4_000_000}
+    assert parse_capture(text_of([Seen(4, 4_000_000_000)]) + torn, 1) == Capture({4: 4_000_000}, closed=False)
 
 
 @pytest.mark.parametrize("packets", [[], [Seen(4, 4_000_000_000)]])
 def test_a_capture_stopped_in_good_order_says_so(packets: list[Seen]) -> None:
     text = text_of(packets)
-    assert [is_closed(each) for each in (text, text + END, f"{text}{END}\n")] == [False, False, True]
-    assert parse_capture(f"{text}{END}\n", 1) == parse_capture(text + END, 1) == parse_capture(text, 1)
+    seen = {4: 4_000_000} if packets else {}
+    assert parse_capture(f"{text}{END}\n", 1) == Capture(seen, closed=True)
+    assert parse_capture(text + END, 1) == parse_capture(text, 1) == Capture(seen, closed=False)
 
 
 @pytest.mark.parametrize(

@@ -8,45 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlag.glance import Glance, TextReader
-from flowlag.probe import ProbeFilter, Sifted
+from flowlag.probe import Sifted
 from flowlag.record import DEFAULT_FORMAT, PROBE_FORMAT, FlowRecord, RecordFormat
+from tests.flow_records import DELIVERED_AT, OURS, PORT, TICK, WITHOUT_TRAFFIC, record
 
-PORT = 7777
-TICK = 1_646_334_040
-DELIVERED_AT = (TICK + 300) * 1_000_000
-OURS = ProbeFilter(
-    record_format=PROBE_FORMAT,
-    interface_id="eni-0123456789abcdef0",
-    target_port=PORT,
-    payload_bytes=500,
-    rate=1,
-    since=(TICK - 200) * 1_000_000,
-)
-RECORD = {
-    "version": 5,
-    "account-id": "012345678901",
-    "interface-id": OURS.interface_id,
-    "srcaddr": "10.0.0.10",
-    "dstaddr": "10.0.0.20",
-    "srcport": TICK % 65_536,
-    "dstport": PORT,
-    "protocol": 6,
-    "packets": 1,
-    "bytes": 540,
-    "start": TICK - 40,
-    "end": TICK + 20,
-    "action": "ACCEPT",
-    "tcp-flags": 2,
-    "flow-direction": "egress",
-    "instance-id": "i-0aaaaaaaaaaaaaaaa",
-    "pkt-srcaddr": "10.0.0.10",
-    "pkt-dstaddr": "10.0.0.20",
-    "az-id": "euw1-az1",
-    "log-status": "OK",
-}
-WITHOUT_TRAFFIC = dict.fromkeys(
-    ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action", "tcp-flags")
-)
 KINDS = {
     "probe": {},
     "stale probe": {"srcport": (TICK - 300) % 65_536, "start": TICK - 340, "end": TICK - 280},
@@ -64,7 +29,7 @@ KINDS = {
 
 
 def line(record_format: RecordFormat = PROBE_FORMAT, kind: str = "probe") -> bytes:
-    return record_format.format(FlowRecord({**RECORD, **KINDS[kind]})).encode()
+    return record_format.format(FlowRecord(record() | KINDS[kind])).encode()
 
 
 def sift(glances: Iterable[Glance]) -> Sifted:

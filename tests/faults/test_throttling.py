@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from local.flow_logs.faults import Faults
 from local.network.virtual import unavailable
-from tests.faults.runs import ARMS, Run, Stack
+from tests.faults.runs import Run, Stack
 
 pytestmark = [
     pytest.mark.slow,
@@ -15,6 +15,11 @@ pytestmark = [
 ]
 
 REFUSED = 1
+ARMS = {
+    "cloudwatch-600": {"destination": "cloud-watch-logs", "aggregation_interval_s": 600},
+    "s3-text-600": {"destination": "s3", "file_format": "plain-text", "aggregation_interval_s": 600},
+}
+"""One to each destination: every further arm waits for its refused calls, too."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def faults() -> Faults:
 
 @pytest.fixture(scope="module")
 def throttled(stack: Stack) -> Run:
-    return stack.start("throttled").ended()
+    return stack.start("throttled", arms=[*ARMS.values()]).ended()
 
 
 def test_the_run_is_complete(throttled: Run) -> None:

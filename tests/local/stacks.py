@@ -8,6 +8,7 @@ import zipfile
 import boto3
 import botocore.exceptions
 import pytest
+from botocore.config import Config
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -131,8 +132,8 @@ def zipped(**files):
     return sink.getvalue()
 
 
-def assumed(region, role_arn, service, name="test"):
-    """A client with the rights of a role."""
+def assumed(region, role_arn, service, name="test", **settings):
+    """A client with the rights of a role; `settings` are of its botocore `Config`."""
     credentials = region.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)["Credentials"]
     return boto3.client(
         service,
@@ -141,6 +142,7 @@ def assumed(region, role_arn, service, name="test"):
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
+        config=Config(**settings),
     )
 
 
@@ -150,34 +152,39 @@ def error_of(call, **parameters):
     return failure.value.response["Error"]["Code"]
 
 
-DOCUMENT = {
-    "schemaVersion": "2.2",
-    "parameters": {
-        "What": {"type": "String", "interpolationType": "ENV_VAR", "allowedPattern": "^[a-z]+$"},
-    },
-    "mainSteps": [
-        {
-            "action": "aws:runShellScript",
-            "name": "do",
-            "inputs": {
-                "timeoutSeconds": "15",
-                "runCommand": [
-                    "set -eu",
-                    "export AWS_DEFAULT_REGION=$AWS_SSM_REGION_NAME",
-                    "BIND=\"import socket; socket.socket().bind(('10.99.0.10', 0)); print('mine')\"",
-                    'case "$SSM_What" in',
-                    'say) echo "said $SSM_What in $AWS_SSM_REGION_NAME"; echo complained >&2;;',
-                    "fail) exit 3;;",
-                    "sleep) sleep 60;;",
-                    'address) python3 -c "$BIND";;',
-                    "who) aws sts get-caller-identity --query Arn --output text;;",
-                    'home) touch "$FLOWLAG_HOME/here"; ls "$FLOWLAG_HOME"; echo "$PATH" | cut -d: -f2-;;',
-                    "esac",
-                ],
-            },
-        }
-    ],
-}
+def document(timeout_s):
+    """The content of a document whose command does as it is told, and is killed after so many seconds."""
+    return {
+        "schemaVersion": "2.2",
+        "parameters": {
+            "What": {"type": "String", "interpolationType": "ENV_VAR", "allowedPattern": "^[a-z]+$"},
+        },
+        "mainSteps": [
+            {
+                "action": "aws:runShellScript",
+                "name": "do",
+                "inputs": {
+                    "timeoutSeconds": str(timeout_s),
+                    "runCommand": [
+                        "set -eu",
+                        "export AWS_DEFAULT_REGION=$AWS_SSM_REGION_NAME",
+                        "BIND=\"import socket; socket.socket().bind(('10.99.0.10', 0)); print('mine')\"",
+                        'case "$SSM_What" in',
+                        'say) echo "said $SSM_What in $AWS_SSM_REGION_NAME"; echo complained >&2;;',
+                        "fail) exit 3;;",
+                        "sleep) sleep 60;;",
+                        'address) python3 -c "$BIND";;',
+                        "who) aws sts get-caller-identity --query Arn --output text;;",
+                        'home) touch "$FLOWLAG_HOME/here"; ls "$FLOWLAG_HOME"; echo "$PATH" | cut -d: -f2-;;',
+                        "esac",
+                    ],
+                },
+            }
+        ],
+    }
+
+
+DOCUMENT, IMPATIENT = document(45), document(1)
 
 
 def create_instances(region):
@@ -194,13 +201,16 @@ def create_instances(region):
             "Sender": instance("sender", PrivateIpAddress="10.99.0.10", InstanceType="t3.micro", **managed),
             "Other": instance("other", **managed),
             "Unprofiled": instance("target", PrivateIpAddress="10.99.0.20"),
-            "Document": {
-                "Type": "AWS::SSM::Document",
-                "Properties": {"DocumentType": "Command", "Content": DOCUMENT},
+            **{
+                name: {"Type": "AWS::SSM::Document", "Properties": {"DocumentType": "Command", "Content": content}}
+                for name, content in (("Document", DOCUMENT), ("Impatient", IMPATIENT))
             },
         },
         {
-            **{name: {"Ref": name} for name in ("Subnet", "Vpc", "Sender", "Other", "Unprofiled", "Document")},
+            **{
+                name: {"Ref": name}
+                for name in ("Subnet", "Vpc", "Sender", "Other", "Unprofiled", "Document", "Impatient")
+            },
             "InstanceRole": {"Ref": "InstanceRole"},
             "Address": {"Fn::GetAtt": ["Sender", "PrivateIp"]},
             "Public": {"Fn::GetAtt": ["Sender", "PublicIp"]},

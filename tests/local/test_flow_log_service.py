@@ -8,7 +8,6 @@ import gzip
 import json
 import re
 import socket
-import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -29,6 +28,7 @@ from local.network.capture import InMemoryCapture, InterfaceCapture
 from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
 from sender.order import Order
 from sender.packets import build
+from tests.ports import port_of_ours
 
 pytestmark = pytest.mark.slow
 
@@ -216,7 +216,7 @@ class Running:
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path, started_threads):
     services = []
 
     def start(packets, endpoint, **options):
@@ -226,7 +226,8 @@ def serve(tmp_path):
     yield start
     for service in services:
         service.stop()
-    assert "flow-log service" not in [thread.name for thread in threading.enumerate()]
+    of_services = [thread for thread in started_threads if thread.name == "flow-log service"]
+    assert [thread.is_alive() for thread in of_services] == [False] * len(services)
 
 
 # ---------------------------------------------------------------- where packets are seen, and how probes are sent
@@ -538,12 +539,11 @@ def test_truncated_every_second_object_is_cut_and_the_service_says_which(cloud, 
 # ---------------------------------------------------------------- without a cloud
 def test_an_embedded_aws_that_does_not_answer_is_told_and_outlived(in_memory, serve):
     packets, send = in_memory
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    service = serve(packets, nobody)
-    service.wait_for("unreachable", more=2)
-    send(4711)
-    (captured,) = service.wait_for("captured")
+    with port_of_ours() as port:
+        service = serve(packets, f"http://127.0.0.1:{port}")
+        service.wait_for("unreachable", more=2)
+        send(4711)
+        (captured,) = service.wait_for("captured")
     assert captured == {
         "event": "captured",
         "at_ns": captured["at_ns"],

@@ -9,10 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -26,6 +25,7 @@ from local.network.relay import relayed
 from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS, InMemoryNetwork, Network, unavailable
 from sender.order import Order
 from sender.packets import build
+from tests.ports import port_of_ours
 
 PORT = 7777
 RST_ACK = 0x14
@@ -87,6 +87,11 @@ def output(process: subprocess.Popen[bytes]) -> str:
     return out.decode()
 
 
+def interfaces_like_a_network_s() -> set[tuple[int, str]]:
+    """Those of this process's own network that are called as a `Network` calls its interfaces."""
+    return {each for each in socket.if_nameindex() if each[1] in {"eth0", "sender", "target"}}
+
+
 def holders(namespace: int) -> list[Path]:
     """Whatever thread on this machine is in the network namespace with this inode."""
     links = Path("/proc").glob("[0-9]*/task/*/ns/net")
@@ -98,6 +103,18 @@ def inode(link: Path) -> int | None:
         return link.stat().st_ino
     except OSError:  # the thread has ended meanwhile
         return None
+
+
+@pytest.fixture
+def remember():
+    """Keep a namespace's inode for it, even without holders: another network's would get the next free one."""
+    with ExitStack() as kept:
+
+        def remember(namespace: int) -> None:
+            first, *_ = holders(namespace)
+            kept.callback(os.close, os.open(first, os.O_RDONLY))
+
+        yield remember
 
 
 def namespace_of(host) -> int:
@@ -280,9 +297,11 @@ def test_the_relay_carries_more_than_a_buffer_both_ways(network):
 
 @pytest.mark.slow
 def test_the_relay_hangs_up_where_nobody_listens_outside(network):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with relayed([network.sender], port), network.sender.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+    with (
+        port_of_ours() as port,
+        relayed([network.sender], port),
+        network.sender.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+    ):
         client.settimeout(PATIENCE_S)
         client.connect(("127.0.0.1", port))
         assert client.recv(1) == b""
@@ -306,12 +325,13 @@ def test_the_relay_closes_under_a_client_that_keeps_its_connection(network, serv
 @pytest.mark.slow
 @pytest.mark.usefixtures("permission")
 @pytest.mark.parametrize("loss", [0, 0.5])
-def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process(loss):
-    interfaces, threads = socket.if_nameindex(), set(threading.enumerate())
+def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process(loss, started_threads, remember):
+    interfaces = interfaces_like_a_network_s()
     alive, dead = os.pipe()
     with Network(loss=loss) as network:
         namespaces = [namespace_of(host) for host in network.hosts]
-        assert all(holders(namespace) for namespace in namespaces)
+        for namespace in namespaces:
+            remember(namespace)
         shell = network.sender.popen(
             ["sh", "-c", "setsid sleep 1000 & echo started; exec sleep 1000"],
             env=ENVIRONMENT,
@@ -326,8 +346,8 @@ def test_nothing_is_left_when_the_network_closes_not_even_a_detached_process(los
     shell.stdout.close()
     assert shell.returncode == -signal.SIGKILL
     assert [holders(namespace) for namespace in namespaces] == [[], []]
-    assert socket.if_nameindex() == interfaces
-    assert set(threading.enumerate()) <= threads
+    assert interfaces_like_a_network_s() == interfaces
+    assert [thread.is_alive() for thread in started_threads] == [False] * (4 if loss else 2)
 
 
 OWNER = """
@@ -347,8 +367,8 @@ with Network() as network:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("permission")
-def test_nothing_is_left_when_the_owner_is_killed():
-    interfaces = socket.if_nameindex()
+def test_nothing_is_left_when_the_owner_is_killed(remember):
+    interfaces = interfaces_like_a_network_s()
     alive, dead = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(dead)], stdout=subprocess.PIPE, pass_fds=(dead,)
@@ -357,11 +377,13 @@ def test_nothing_is_left_when_the_owner_is_killed():
         assert owner.stdout is not None
         *namespaces, ready = [owner.stdout.readline() for _ in range(3)]
         assert ready == b"ready\n"
+        for namespace in namespaces:
+            remember(int(namespace))
         owner.kill()
     assert ends_within_patience(alive)
     os.close(alive)
     assert [holders(int(namespace)) for namespace in namespaces] == [[], []]
-    assert socket.if_nameindex() == interfaces
+    assert interfaces_like_a_network_s() == interfaces
 
 
 # ---------------------------------------------------------------- permission

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from local.cloud.region import Region, RegionFailed
+from tests.ports import port_of_ours
 
 pytestmark = pytest.mark.slow
 
@@ -203,10 +204,7 @@ class TestFailure:
         assert "Traceback" not in str(failure.value)
 
     def test_a_given_port_is_used(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        with Region(port=port) as region:
+        with port_of_ours() as port, Region(port=port) as region:
             assert region.endpoint == f"http://127.0.0.1:{port}"
 
     def test_an_unknown_preset_is_told(self):

@@ -76,7 +76,7 @@ class TestInMemory:
         ledger = parse_ledger(self.uploaded(region, "ledger.csv"))
         assert ledger.closed
         assert {entry.tick for entry in ledger.entries if entry.outcome == SENT} == set(
-            parse_capture(self.uploaded(region, "capture.csv"), RATE)
+            parse_capture(self.uploaded(region, "capture.csv"), RATE).seen
         )
 
     def test_starting_twice_starts_once(self, do):

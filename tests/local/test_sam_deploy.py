@@ -17,7 +17,7 @@ from tests.local.stacks import eventually
 
 SAM = CHECKOUT / ".venv-sam" / "bin" / "sam"
 STACK = "flowlag"
-OPTIONS = DemoOptions(preset="nitro-60", time_scale=60, traffic_s=8)
+OPTIONS = DemoOptions(preset="nitro-60", time_scale=120, traffic_s=4)
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,6 +47,7 @@ def sam(region, tmp_path_factory):
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(CHECKOUT / ".cache/uv")),
         "UV_PYTHON_INSTALL_DIR": os.environ.get("UV_PYTHON_INSTALL_DIR", str(CHECKOUT / ".uv/python")),
         "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "1",  # seconds between two looks at CloudFormation
         "__SAM_CLI_APP_DIR": str(home),
         "ARCHITECTURE": architecture(),  # what SAM does not tell the layers' makefiles
         "AWS_CONFIG_FILE": str(home / "config"),

@@ -1,14 +1,12 @@
 """Throttling on the embedded AWS: who asks with the rights of a role is refused, as each service says it."""
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud.region import Region
 from local.flow_logs.cloud import SESSION
 from local.flow_logs.faults import Faults
-from tests.local.stacks import REGION, create, error_of, may, role
+from tests.local.stacks import assumed, create, error_of, may, role
 
 pytestmark = pytest.mark.slow
 
@@ -30,16 +28,8 @@ def role_arn(region):
 @pytest.fixture
 def client(region, role_arn):
     def client(service, attempts, session="test"):
-        credentials = region.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
-        return boto3.client(
-            service,
-            endpoint_url=region.endpoint,
-            region_name=REGION,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-            config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
-        )
+        retries = {"mode": "standard", "total_max_attempts": attempts}
+        return assumed(region, role_arn, service, session, retries=retries)
 
     return client
 

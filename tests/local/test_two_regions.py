@@ -17,7 +17,7 @@ from tests.local.stacks import eventually
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 EXPERIMENT = "quick"
-OPTIONS = DemoOptions(preset="nitro-60", time_scale=60, traffic_s=6)
+OPTIONS = DemoOptions(preset="nitro-60", time_scale=120, traffic_s=6)
 ARMS = ("cloudwatch-60", "s3-text-600")
 
 pytestmark = pytest.mark.slow

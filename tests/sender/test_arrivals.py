@@ -9,7 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from flowlag.capture import HEADER, Seen, is_closed, parse_capture
+from flowlag.capture import HEADER, Seen, parse_capture
 from sender.packets import build
 from sender.processes import has_ended, lock_of
 from tests.sender.waiting import TIMEOUT_S, until
@@ -32,6 +32,11 @@ def captured(instance) -> list[Seen]:
     """The whole lines of the capture, as they stand in the file."""
     lines = instance.order.capture.read_text().split("\n")[1:-1]
     return [Seen(*map(int, line.split(","))) for line in lines if "," in line]
+
+
+def is_closed(instance) -> bool:
+    """Whether the capture was stopped in good order."""
+    return parse_capture(instance.order.capture.read_text(), instance.order.rate).closed
 
 
 def said(instance) -> str:
@@ -70,7 +75,7 @@ def test_both_ways_to_capture_see_the_same(target, sniffing_target, transmit):
     for by_tcpdump, by_scapy in zip(captured(target), captured(sniffing_target), strict=True):
         assert by_tcpdump.srcport == by_scapy.srcport
         assert abs(by_tcpdump.seen_ns - by_scapy.seen_ns) < 5_000_000
-    assert all(is_closed(each.order.capture.read_text()) for each in (target, sniffing_target))
+    assert all(is_closed(each) for each in (target, sniffing_target))
 
 
 def test_a_target_without_tcpdump_says_so(sniffing_target):
@@ -96,7 +101,7 @@ def test_no_tcpdump_outlives_a_killed_worker(target):
     os.kill(target.worker("capture"), signal.SIGKILL)
     tcpdump.wait(TIMEOUT_S)
     assert has_ended(lock_of("ship-capture", target.order), TIMEOUT_S)
-    assert not is_closed(target.order.capture.read_text())
+    assert not is_closed(target)
     assert target.answer("stop-capture")["seen"] == 0
 
 
@@ -112,7 +117,7 @@ def test_the_capture_goes_on_without_a_killed_tcpdump(target, transmit, how):
     until(lambda: len(captured(target)) == len(PORTS))
     assert target.answer("stop-capture")["seen"] == len(PORTS)
     assert [seen.srcport for seen in captured(target)] == list(PORTS)
-    assert is_closed(target.order.capture.read_text())
+    assert is_closed(target)
     assert "sender: tcpdump ended with status " in said(target)
 
 
@@ -142,5 +147,5 @@ def test_tcpdump_sees_no_stray_traffic(target, network, order):
             wire.sendto(packet, (order.target, 0))
     until(lambda: captured(target))
     assert target.answer("stop-capture")["seen"] == 1
-    assert list(parse_capture(target.order.capture.read_text(), order.rate).values())
+    assert parse_capture(target.order.capture.read_text(), order.rate).seen
     assert target.order.capture.read_text().startswith(f"{HEADER}\n5,")

@@ -63,7 +63,7 @@ def test_every_probe_arrives_with_its_port_and_both_files_are_shipped(instances,
     seen = target.answer("stop-capture")
 
     ledger = shipped(buckets, "run-1")
-    capture = parse_capture((buckets / "results/control/run-1/capture.csv").read_text(), source.order.rate)
+    capture = parse_capture((buckets / "results/control/run-1/capture.csv").read_text(), source.order.rate).seen
     left = {entry.tick: entry for entry in ledger.entries if entry.outcome == SENT}
     assert ledger.closed
     assert sent["sent"] == seen["seen"] == len(left) >= 8

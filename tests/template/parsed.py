@@ -2,24 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
+from tests.cloudformation import ROOT, document, of_type
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "template.yaml").read_text()
-TEMPLATE: dict[str, Any] = yaml_parse(TEXT)
+TEMPLATE = document()
 PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
 CONDITIONS: dict[str, Any] = TEMPLATE["Conditions"]
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
-
-
-def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of the resources of a type, by logical id."""
-    return {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == kind}
-
-
 GLOBALS = TEMPLATE["Globals"]["Function"]
 FUNCTIONS = of_type("AWS::Serverless::Function")
 ((MACHINE_ID, MACHINE),) = of_type("AWS::Serverless::StateMachine").items()

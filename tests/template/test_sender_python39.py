@@ -123,7 +123,7 @@ def test_the_bundle_sends_and_captures_under_python_3_9(python39, isolated, tmp_
     )
     assert ran.returncode == 0, ran.stderr
     ledger = parse_ledger((uploaded / "ledger.csv").read_text())
-    seen = parse_capture((uploaded / "capture.csv").read_text(), RATE)
+    seen = parse_capture((uploaded / "capture.csv").read_text(), RATE).seen
     sent = {entry.tick for entry in ledger.entries if entry.outcome == SENT}
     assert ledger.closed
     assert sent

@@ -1,7 +1,6 @@
 """The clouds that the state machine must run on, each in a process of its own; and ours to talk to it."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.ports import LOOPBACK, port_of_ours
 
 REGION = "us-east-1"
 CLOUDS = ("ministack", "moto")
@@ -47,7 +48,6 @@ def _client(endpoint: str, service: str) -> Any:
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Cloud]:
     """Run a cloud, with its temporary files and its log in `folder`."""
-    port = _free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -55,6 +55,7 @@ def running(name: str, folder: Path) -> Iterator[Cloud]:
         "SFN_WAIT_SCALE": str(TIME_SCALE),
     }
     with (
+        port_of_ours() as port,
         (folder / "log").open("wb") as log,
         subprocess.Popen(
             [sys.executable, "-m", f"tests.workflow.{name}_cloud", str(port)],
@@ -65,7 +66,7 @@ def running(name: str, folder: Path) -> Iterator[Cloud]:
             start_new_session=True,  # Ctrl-C is for us: we end it
         ) as process,
     ):
-        cloud = Cloud(name, f"http://127.0.0.1:{port}")
+        cloud = Cloud(name, f"http://{LOOPBACK}:{port}")
         try:
             _await_answer(cloud, process)
             yield cloud
@@ -88,9 +89,3 @@ def _await_answer(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -15,8 +15,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local.cloud.settings import ministack_settings
-
-LOOPBACK = "127.0.0.1"
+from tests.ports import LOOPBACK
 
 
 async def until_input_ends() -> None:

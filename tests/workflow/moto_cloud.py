@@ -25,16 +25,15 @@ from uuid import uuid4
 
 from moto.awslambda.models import LambdaFunction
 from moto.core.config import default_user_config
-from moto.core.responses import ActionResult
-from moto.ec2.responses.flow_logs import FlowLogs
 from moto.iam.access_control import PermissionResult
 from moto.logs.models import LogEvent
-from moto.s3.models import FakeBucket, S3Backend
+from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 
-LOOPBACK = "127.0.0.1"
+from tests import moto_gaps
+from tests.ports import LOOPBACK
 
 
 # ---------------------------------------------------------------- functions
@@ -175,30 +174,6 @@ def scale_time(scale: float) -> None:
     retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * scale))
 
 
-# ---------------------------------------------------------------- flow logs
-def deliver_into_folders_of_buckets() -> None:
-    """Let a flow log deliver into a folder of a bucket; moto takes `bucket/folder` for the name of the bucket.
-
-    No bucket's name has a slash, so that nobody else asks for such a one.
-    """
-    get_bucket = S3Backend.get_bucket
-    S3Backend.get_bucket = lambda backend, name: get_bucket(backend, name.partition("/")[0])
-
-
-def describe_destination_options() -> None:
-    """Describe a flow log with its DestinationOptions, which moto drops."""
-    create = FlowLogs.create_flow_logs
-
-    def create_flow_logs(request: FlowLogs) -> ActionResult:
-        answer = create(request)
-        for flow_log_id in answer.result["FlowLogIds"]:
-            flow_log = request.ec2_backend.flow_logs[flow_log_id]
-            flow_log.destination_options = request._get_param("DestinationOptions")
-        return answer
-
-    FlowLogs.create_flow_logs = create_flow_logs
-
-
 # ---------------------------------------------------------------- bucket policies
 def judge_nobody_by_a_bucket_s_policy() -> None:
     """Take no notice of bucket policies: moto denies what a statement denies under a condition that does not hold.
@@ -224,8 +199,7 @@ def main() -> None:
     os.environ["MOTO_PORT"] = str(port)  # where the interpreter finds the other services
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     scale_time(float(os.environ["SFN_WAIT_SCALE"]))
-    deliver_into_folders_of_buckets()
-    describe_destination_options()
+    moto_gaps.fill(setattr)
     judge_nobody_by_a_bucket_s_policy()
     name_events_by_text()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,22 +4,16 @@ import json
 import re
 from typing import Any
 
-from tests.cloudformation import ROOT, document
+from tests.cloudformation import ROOT, document, of_type
 
 FUNCTIONS = ROOT / "functions"
 
 type State = dict[str, Any]
 
 
-def resources(kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of the template's resources of one type, by logical id."""
-    found = document()["Resources"].items()
-    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
-
-
 def functions() -> dict[str, dict[str, Any]]:
     """The properties of the template's functions, with its globals as SAM adds them, by logical id."""
-    return {name: _with_globals(own) for name, own in resources("AWS::Serverless::Function").items()}
+    return {name: _with_globals(own) for name, own in of_type("AWS::Serverless::Function").items()}
 
 
 def _with_globals(own: dict[str, Any]) -> dict[str, Any]:
@@ -31,13 +25,13 @@ def _with_globals(own: dict[str, Any]) -> dict[str, Any]:
 
 def substitutions() -> dict[str, Any]:
     """What the template fills into the state machine's file."""
-    (machine,) = resources("AWS::Serverless::StateMachine").values()
+    (machine,) = of_type("AWS::Serverless::StateMachine").values()
     return machine["DefinitionSubstitutions"]
 
 
 def machine() -> State:
     """The state machine, as it stands in the file."""
-    (properties,) = resources("AWS::Serverless::StateMachine").values()
+    (properties,) = of_type("AWS::Serverless::StateMachine").values()
     return json.loads((ROOT / properties["DefinitionUri"]).read_text())
 
 

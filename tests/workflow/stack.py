@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.cloudformation import ROOT, Names, document, resolved
+from tests.cloudformation import ROOT, Names, document, of_type, resolved
 from tests.workflow import sources
 from tests.workflow.clouds import REGION, Cloud
 from tests.workflow.traffic import Traffic
@@ -133,9 +133,9 @@ class Stack:
 
     def _permit(self) -> None:
         """Let CloudWatch Logs invoke the decoder, and flow logs deliver into the work bucket."""
-        permission = resolved(sources.resources("AWS::Lambda::Permission")["DecodePermission"], self._known)
+        permission = resolved(of_type("AWS::Lambda::Permission")["DecodePermission"], self._known)
         self.cloud.client("lambda").add_permission(StatementId="DecodePermission", **permission)
-        policy = resolved(sources.resources("AWS::S3::BucketPolicy")["WorkBucketPolicy"], self._known)
+        policy = resolved(of_type("AWS::S3::BucketPolicy")["WorkBucketPolicy"], self._known)
         text = json.dumps(policy["PolicyDocument"])
         self.cloud.client("s3").put_bucket_policy(Bucket=policy["Bucket"], Policy=text)
 
@@ -157,7 +157,7 @@ class Stack:
         )
 
     def _make_machine(self) -> str:
-        (properties,) = sources.resources("AWS::Serverless::StateMachine").values()
+        (properties,) = of_type("AWS::Serverless::StateMachine").values()
         made = self.cloud.client("stepfunctions").create_state_machine(
             name=resolved(properties["Name"], self._known),
             definition=self._definition(sources.machine()),

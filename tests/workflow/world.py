@@ -17,10 +17,10 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 
 from local.cloud.documents import Document, InvalidParameters
+from tests.cloudformation import of_type
 from tests.workflow import records
 from tests.workflow.clouds import REGION, Cloud
 from tests.workflow.records import GARBAGE, FlowLog, Record
-from tests.workflow.sources import resources
 from tests.workflow.traffic import Order, Traffic
 
 PATIENCE_S = 60
@@ -241,7 +241,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
     def _send_command(self, request: dict[str, Any]) -> None:
         parameters, (instance_id,) = request["Parameters"], request["InstanceIds"]
-        (document,) = resources("AWS::SSM::Document").values()
+        (document,) = of_type("AWS::SSM::Document").values()
         try:
             Document.of_content(document["Content"]).steps(parameters)
         except InvalidParameters as reason:

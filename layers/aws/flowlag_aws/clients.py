@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ def logs() -> CloudWatchLogsClient:
 
 @cache
 def s3(region: str | None = None) -> S3Client:
-    """Buckets of this region, or of another one."""
+    """Buckets of this region, or of another one; by whatever name it is called, a region has one client."""
+    if region is not None and region == os.environ.get("AWS_REGION"):
+        return s3()
     return boto3.client("s3", region_name=region, config=_PATIENT)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flowlag.capture import is_closed, parse_capture
+from flowlag.capture import Capture, parse_capture
 from flowlag.first_delivery import t0
 from flowlag.ledger import Ledger, parse_ledger
 from flowlag.probe import ProbeFilter
@@ -25,17 +25,10 @@ def read_ledger(store: Store, plan: RunPlan) -> Ledger:
     return Ledger((), closed=False) if text is None else parse_ledger(text)
 
 
-class Capture(NamedTuple):
-    """Tick to when the target saw its probe, None if there is no capture; and whether it ended in good order."""
-
-    seen: dict[int, Micros] | None
-    closed: bool
-
-
-def read_capture(store: Store, plan: RunPlan) -> Capture:
-    """A run's capture, as far as the target uploaded it."""
+def read_capture(store: Store, plan: RunPlan) -> Capture | None:
+    """A run's capture; None if the target never uploaded any."""
     text = store.find_text(plan.run_id, "capture.csv")
-    return Capture(None, closed=False) if text is None else Capture(parse_capture(text, plan.rate), is_closed(text))
+    return None if text is None else parse_capture(text, plan.rate)
 
 
 class Clocks(NamedTuple):

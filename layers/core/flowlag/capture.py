@@ -8,6 +8,7 @@ This module also runs on the target, under the system Python (3.9) of Amazon Lin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from flowlag.errors import UnreadableLedger
@@ -30,8 +31,16 @@ class Seen(NamedTuple):
         return f"{self.srcport},{self.seen_ns}"
 
 
-def parse_capture(text: str, rate: int) -> dict[int, int]:
-    """Read a capture file: tick to the instant (microseconds) at which its probe was first seen.
+@dataclass(frozen=True)
+class Capture:
+    """Tick to the instant (microseconds) at which its probe was first seen; and whether it ended in good order."""
+
+    seen: dict[int, int]
+    closed: bool
+
+
+def parse_capture(text: str, rate: int) -> Capture:
+    """Read a capture file.
 
     Raises:
         UnreadableLedger: the file is not a capture.
@@ -40,17 +49,13 @@ def parse_capture(text: str, rate: int) -> dict[int, int]:
     if header != HEADER:
         raise UnreadableLedger(f"a capture begins with '{HEADER}', this one with '{header[:60]}'")
     lines = body.split("\n")[:-1]  # what follows the last line end is empty, or was torn by a kill
+    closed = bool(lines) and lines[-1] == END
     seen: dict[int, int] = {}
-    for number, line in enumerate(lines[:-1] if is_closed(text) else lines, start=2):
+    for number, line in enumerate(lines[:-1] if closed else lines, start=2):
         try:
             srcport, seen_ns = map(int, line.split(","))
         except ValueError:
             raise UnreadableLedger(f"line {number} of the capture is not a packet: '{line[:60]}'") from None
         seen_at = seen_ns // 1_000
         seen.setdefault(decode(srcport, seen_at, rate), seen_at)
-    return seen
-
-
-def is_closed(text: str) -> bool:
-    """Whether a capture file was stopped in good order."""
-    return text.endswith(f"\n{END}\n")
+    return Capture(seen, closed)

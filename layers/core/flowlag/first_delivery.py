@@ -20,9 +20,6 @@ WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 
-_GROWING_LOOKS: Final = 20
-"""By then even a second has grown to the longest interval there is."""
-
 CLOCK_TOLERANCE_US: Final = 2_000_000
 """How far our clock and the service's may be apart, and how coarse the service's may be."""
 

@@ -22,14 +22,7 @@ def role_allows(role_arn: str, action: str, resource_arn: str) -> bool:
     """Whether a role's policies allow an action."""
     name = role_arn.rpartition("/")[2]
     policies = iam_evaluator._gather_role_policies(name, get_account_id())
-    context = iam_evaluator.EvalContext(
-        principal_arn=role_arn,
-        principal_type="AssumedRole",
-        principal_account=get_account_id(),
-        action=action,
-        resource_arn=resource_arn,
-        region=get_region(),
-    )
+    context = _context(role_arn, "AssumedRole", action, resource_arn)
     return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
 
 
@@ -55,14 +48,18 @@ def function_permits(function_arn: str, service: str, source_arn: str) -> bool:
 
 
 def _context_of_service(service: str, action: str, resource_arn: str, source_arn: str) -> Any:  # noqa: ANN401 - MiniStack's
+    source = {"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()}
+    return replace(_context(service, "Service", action, resource_arn), service_context=source)
+
+
+def _context(principal: str, kind: str, action: str, resource_arn: str) -> Any:  # noqa: ANN401 - as above
     return iam_evaluator.EvalContext(
-        principal_arn=service,
-        principal_type="Service",
+        principal_arn=principal,
+        principal_type=kind,
         principal_account=get_account_id(),
         action=action,
         resource_arn=resource_arn,
         region=get_region(),
-        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()},
     )
 
 
