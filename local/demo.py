@@ -66,7 +66,7 @@ class DemoOptions:
     def request(self) -> dict[str, Any]:
         """The default experiment, which waits as long as the sped-up service needs, and no longer."""
         habits = PRESETS[self.preset].scaled(self.time_scale)
-        longest = habits.window_s + max(each.publish_every_s + each.lag_s for each in (habits, habits.to_s3))
+        longest = max(each.longest_delay_s for each in (habits, habits.to_s3))
         return {
             "experiment": "default",
             "rate": RATE,

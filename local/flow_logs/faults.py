@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from flowlag.delivery import Disturbance
 from flowlag.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
+class Faults(Disturbance):
     """The faults of the flow-log service, of the wire that it watches, and of AWS's APIs; none, if nothing is said.
 
     Attributes:
         wire_loss: share of the packets that leave the sender and never reach the target, from 0 to 1.
         loss: share of the records that are never delivered, from 0 to 1.
-        twice: every delivery happens twice: the same records again 1.5 s (of service time) later, as further log
-            events, or as a second object with another name.
+        twice: share of the deliveries that happen twice: the same records again 1.5 s (of service time) later, as
+            further log events, or as a second object with another name.
+        late: share of the deliveries that are late, by a quarter of an hour (of service time) on average.
         after_deletion: what a deleted flow log had collected goes on coming, one delivery a burst until all of it
             has. Otherwise what is due in the next burst comes, and the rest never.
         truncated: every second object in S3 ends in its middle. AWS never sends an object again, and nor does this
@@ -31,18 +33,15 @@ class Faults:
     """
 
     wire_loss: float = 0.0
-    loss: float = 0.0
-    twice: bool = False
     after_deletion: bool = False
     truncated: bool = False
     throttled: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("wire_loss", "loss"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise InvalidRequest(f"{name} is a share from 0 to 1, not {share}")
+        Disturbance.__post_init__(self)  # in a class with slots, `super()` is not this one's
+        if not 0 <= self.wire_loss <= 1:
+            raise InvalidRequest(f"wire_loss is a share from 0 to 1, not {self.wire_loss}")
         if self.throttled < 0:
             raise InvalidRequest(f"throttled is a number of attempts, not {self.throttled}")
 
@@ -65,7 +64,7 @@ class Faults:
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError):
-            known = ", ".join(cls.__slots__)
+            known = ", ".join(each.name for each in fields(cls))
             raise InvalidRequest(f"faults are a JSON object with some of {known}, not {text:.60}") from None
 
 

@@ -31,6 +31,7 @@ class FlowLog:
     resource_id: str
     traffic_type: str
     record_format: RecordFormat
+    aggregation_interval_s: int
     destination: LogGroup | Folder
 
     @classmethod
@@ -41,15 +42,22 @@ class FlowLog:
             resource_id=description["ResourceId"],
             traffic_type=description["TrafficType"],
             record_format=RecordFormat.of_string(description.get("LogFormat") or DEFAULT_FORMAT.log_format),
+            aggregation_interval_s=description.get("MaxAggregationInterval", 600),
             destination=_destination(description),
         )
 
-    def schedule(self, preset: Preset) -> Schedule:
-        """Its own schedule. Its phase follows from its id: nobody chose it, and it can be told again."""
-        habits = preset.to_s3 if isinstance(self.destination, Folder) else preset
-        period = round(habits.publish_every_s * 1_000_000)
+    def schedule(self, preset: Preset, time_scale: float = 1) -> Schedule:
+        """Its own schedule. Phase and lag follow from its id: nobody chose them, and they can be told again.
+
+        Args:
+            preset: the habits of the service.
+            time_scale: how many times as fast it is.
+        """
+        is_to_s3 = isinstance(self.destination, Folder)
+        habits = preset.to_s3 if is_to_s3 else preset.under(self.aggregation_interval_s)
         digest = sha256(self.flow_log_id.encode()).digest()
-        return Schedule(habits, int.from_bytes(digest[:8], "big") % period)
+        phase, lag = (int.from_bytes(each, "big") / 2**64 for each in (digest[:8], digest[8:16]))
+        return Schedule.drawn(habits.scaled(time_scale), phase, lag)
 
 
 def _destination(description: FlowLogTypeDef) -> LogGroup | Folder:

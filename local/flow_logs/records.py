@@ -10,7 +10,9 @@ import struct
 from bisect import insort
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 from flowlag.record import NODATA, OK, FlowRecord, RecordFormat, Value
 from local.flow_logs.faults import NONE, Faults
@@ -35,9 +37,6 @@ _TCP_FLAGS = 0x3F
 _ACK = 16
 _SAME_VPC = 1
 """A value of `traffic-path`: through another resource in the same VPC."""
-
-_REPEATED_AFTER_WINDOWS = 1 / 40
-"""After how many capture windows a delivery comes again where it comes twice: 1.5 s if a window has 60 s."""
 
 
 # ---------------------------------------------------------------- packets
@@ -109,16 +108,20 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A capture window, in microseconds: [start, end), and its traffic by flow."""
+    """A capture window, in microseconds: [start, end), and its traffic by flow.
+
+    `labelled` is the instant that its records name as their `start`.
+    """
 
     start: Micros
     end: Micros
+    labelled: Micros
     flows: dict[Flow, Traffic] = field(default_factory=dict)
 
     @property
     def label(self) -> int:
         """What its records carry as `start`: whole seconds."""
-        return self.start // 1_000_000
+        return self.labelled // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ class Pipeline:
         """Count a packet, unless it is older than the flow log."""
         at = packet.at_ns // 1_000
         if at >= self._since:
-            start = max(self._schedule.window_start(at), self._next_window)
+            counted_at = self._schedule.counted_at(at, _share(packet.flow))
+            start = max(self._schedule.window_start(counted_at), self._next_window)
             self._window(start).flows.setdefault(packet.flow, Traffic()).add(packet)
 
     def delete(self, at: Micros) -> None:
@@ -203,19 +207,24 @@ class Pipeline:
         return self._deleted_at is None or self._schedule.window_end(start) <= self._deleted_at
 
     def _deal(self, delivery: Delivery) -> None:
-        insort(self._dealt, delivery, key=attrgetter("at"))
-        if self._faults.twice:
-            later = round(_REPEATED_AFTER_WINDOWS * self._schedule.preset.window_s * 1_000_000)
-            insort(self._dealt, replace(delivery, at=delivery.at + later), key=attrgetter("at"))
+        chance = Random(f"{self._faults.seed} {delivery.at}")  # noqa: S311 - what befalls a delivery is no secret
+        for at in self._schedule.arrivals(delivery.at, self._faults, chance.random):
+            insort(self._dealt, replace(delivery, at=at), key=attrgetter("at"))
 
     def _window(self, start: Micros) -> Window:
-        return self._open.setdefault(start, Window(start, self._schedule.window_end(start)))
+        window = Window(start, self._schedule.window_end(start), self._schedule.label(start))
+        return self._open.setdefault(start, window)
 
     def _leave(self, start: Micros) -> Window:
         window = self._window(start)
         del self._open[start]
         self._next_window = window.end
         return window
+
+
+def _share(flow: Flow) -> float:
+    """A flow's own share, in [0, 1), of a window's overlap."""
+    return crc32(repr(flow).encode()) / 2**32
 
 
 # ---------------------------------------------------------------- records

@@ -90,7 +90,8 @@ class FlowLogService:
         faults: Faults = NONE,
     ) -> None:
         self._cloud = Cloud(endpoint, region)
-        self._preset = preset.scaled(time_scale)
+        self._preset = preset
+        self._time_scale = time_scale
         self._packets = packets
         self._journal = _Journal(log)
         self._faults = faults
@@ -159,7 +160,7 @@ class FlowLogService:
         return _Watch(
             flow_log,
             interface,
-            Pipeline(flow_log.schedule(self._preset), since, self._faults),
+            Pipeline(flow_log.schedule(self._preset, self._time_scale), since, self._faults),
             destination_of(flow_log, interface, self._cloud, self._faults),
         )
 

@@ -62,7 +62,8 @@ def window(end: str, probes: int = 1, length: float = 60) -> Window:
     """A window that ends then, with so many probes in it."""
     end_us = round(datetime.fromisoformat(f"{end}Z").timestamp() * SECOND)
     flows = {OUT._replace(srcport=4711 + number): Traffic(1, 104, 2) for number in range(probes)}
-    return Window(end_us - round(length * SECOND), end_us, flows)
+    start = end_us - round(length * SECOND)
+    return Window(start, end_us, start, flows)
 
 
 def told(*windows: Window, record_format: RecordFormat = PROBE_FORMAT) -> list[Told]:
@@ -104,6 +105,7 @@ def to_s3(cloud: Cloud, faults: Faults = NONE, **options: object):
         resource_id="eni-1",
         traffic_type="ALL",
         record_format=PROBE_FORMAT,
+        aggregation_interval_s=600,
         destination=folder(**options),
     )
     return destination_of(flow_log, INTERFACE, cloud, faults)

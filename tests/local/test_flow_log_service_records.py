@@ -58,7 +58,7 @@ def packet(at_s: float = 0.0, flow: Flow = OUT, length: int = 104, tcp_flags: in
 
 
 def window(*flows: tuple[Flow, Traffic], start: int = NOW + 5) -> Window:
-    return Window(start, start + 60 * SECOND, dict(flows))
+    return Window(start, start + 60 * SECOND, start, dict(flows))
 
 
 # ---------------------------------------------------------------- packets
@@ -101,20 +101,28 @@ def test_what_is_no_ipv4_packet_is_none(data):
 
 
 # ---------------------------------------------------------------- windows
-PHASE = 7 * SECOND
+LAG = 18 * SECOND
+SCHEDULE = Schedule(XEN, NOW + 407 * SECOND, LAG)
+WINDOW = round(XEN.window_s * SECOND)
+"""A burst is 407 seconds after NOW; its newest window ended LAG before."""
 
 
 def pipeline(since_s: float = 0.0, faults: Faults = NONE) -> Pipeline:
-    return Pipeline(Schedule(XEN, PHASE), NOW + round(since_s * SECOND), faults)
+    return Pipeline(SCHEDULE, NOW + round(since_s * SECOND), faults)
 
 
 def first_burst() -> int:
-    return Schedule(XEN, PHASE).burst_after(NOW)
+    return SCHEDULE.burst_after(NOW)
+
+
+def window_end(number: int) -> int:
+    """Where the window ends that is so many windows after the newest one of the first burst."""
+    return first_burst() - LAG + number * WINDOW
 
 
 def test_bursts_come_as_the_schedule_says():
     log = pipeline()
-    schedule, burst = Schedule(XEN, PHASE), first_burst()
+    schedule, burst = SCHEDULE, first_burst()
     assert log.next_due == burst
     assert log.due(burst - 1) == []
     deliveries = log.due(burst + 2 * SECOND)
@@ -150,7 +158,7 @@ def test_a_packet_is_counted_in_its_capture_window():
     seen = [
         window for delivery in log.due(first_burst() + 2 * SECOND) for window in delivery.windows if window.flows
     ]
-    assert [window.start for window in seen] == [Schedule(XEN, PHASE).window_start(NOW + SECOND)]
+    assert [window.start for window in seen] == [SCHEDULE.window_start(NOW + SECOND)]
     assert seen[0].flows == {OUT: Traffic(2, 208, SYN), BACK: Traffic(1, 40, RST | ACK)}
 
 
@@ -179,7 +187,7 @@ def test_after_its_deletion_a_flow_log_delivers_what_had_closed_and_is_over():
     assert not log.is_over
     deliveries = log.due(first_burst() + 5_000 * SECOND)
     ends = [window.end for delivery in deliveries for window in delivery.windows]
-    assert ends == [first_burst() + offset * SECOND for offset in (42, 102, 162)]
+    assert ends == [window_end(number) for number in (1, 2, 3)]
     assert log.is_over
 
 
@@ -187,7 +195,7 @@ def test_twice_each_delivery_comes_again_with_the_same_windows():
     once, twice = pipeline(), pipeline(faults=Faults(twice=True))
     at = first_burst() + 605 * SECOND
     expected = [(each.at, each.windows) for each in once.due(at)]
-    expected += [(each_at + 1_500_000, windows) for each_at, windows in expected]
+    expected += [(each_at + WINDOW // 40, windows) for each_at, windows in expected]
     assert [(each.at, each.windows) for each in twice.due(at)] == sorted(expected, key=lambda each: each[0])
 
 
@@ -201,17 +209,17 @@ def test_after_its_deletion_a_lingering_flow_log_delivers_all_that_it_collected_
         first_burst() + burst * 600 * SECOND for burst in (1, 2, 3, 4, 5)
     ]
     ends = [window.end for delivery in deliveries for window in delivery.windows]
-    assert ends == [first_burst() + offset * SECOND for offset in range(42, 599, 60)]
+    assert ends == [window_end(number) for number in range(1, 11)]
     assert log.is_over
 
 
 def test_a_lingering_flow_log_waits_for_windows_that_no_burst_has_taken_yet():
-    log = Pipeline(Schedule(XEN.to_s3, PHASE), NOW, Faults(after_deletion=True))
+    log = Pipeline(Schedule(XEN.to_s3, NOW, 450 * SECOND), NOW, Faults(after_deletion=True))
     log.due(NOW + 1_000 * SECOND)
     deleted_at = NOW + 1_001 * SECOND
     log.delete(deleted_at)
     windows = [window for each in log.due(NOW + 5_000 * SECOND) for window in each.windows]
-    assert windows[-1].end <= deleted_at < windows[-1].end + 60 * SECOND
+    assert windows[-1].end <= deleted_at < windows[-1].end + WINDOW
     assert all(earlier.end == later.start for earlier, later in pairwise(windows))
     assert len(windows) > 5  # one file holds no more
     assert log.is_over
@@ -221,12 +229,12 @@ def test_a_lingering_flow_log_waits_for_windows_that_no_burst_has_taken_yet():
 @given(
     times=st.lists(st.floats(0, 700), max_size=40).map(sorted),
     steps=st.lists(st.floats(0.01, 150), min_size=1, max_size=10),
-    phase=st.integers(0, 600 * SECOND - 1),
-    preset=st.sampled_from([*PRESETS.values(), XEN.scaled(7), XEN.to_s3]),
+    shares=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2),
+    preset=st.sampled_from([XEN, PRESETS["nitro-60"], XEN.scaled(7), XEN.to_s3, XEN.under(60)]),
     ports=st.integers(1, 5),
 )
-def test_every_packet_is_in_exactly_one_record(times, steps, phase, preset, ports):
-    log = Pipeline(Schedule(preset, phase), NOW)
+def test_every_packet_is_in_exactly_one_record(times, steps, shares, preset, ports):
+    log = Pipeline(Schedule.drawn(preset, *shares), NOW)
     packets = [
         packet(at, flow=OUT._replace(srcport=number % ports), length=100 + number, tcp_flags=1 << number % 6)
         for number, at in enumerate(times)
@@ -252,6 +260,24 @@ def test_every_packet_is_in_exactly_one_record(times, steps, phase, preset, port
         (its,) = [window for window in windows if window.start <= at < window.end]
         assert each.flow in its.flows
         assert its.flows[each.flow].tcp_flags & each.tcp_flags
+
+
+def test_where_windows_overlap_each_flow_leaves_at_a_time_of_its_own_and_no_packet_is_lost():
+    """As in the survey of Episode 18's run B, whose windows share 43 s, and whose labels lie within the window."""
+    overlapping = PRESETS["xen-600-overlapping"]
+    schedule = Schedule(overlapping, SCHEDULE.phase, LAG)
+    log = Pipeline(schedule, NOW)
+    packets = [packet(float(second), flow=OUT._replace(srcport=second + 1)) for second in range(300)]
+    for each in packets:
+        log.add(each)
+    windows = [window for each in log.due(first_burst() + 1_300 * SECOND) for window in each.windows]
+    assert [flow.srcport for window in windows for flow in window.flows] != sorted(
+        flow.srcport for window in windows for flow in window.flows
+    )
+    errors = [window.label - (NOW // SECOND + flow.srcport - 1) for window in windows for flow in window.flows]
+    assert len(errors) == len(packets)
+    assert -52 <= min(errors) < -40
+    assert 30 < max(errors) <= 52
 
 
 # ---------------------------------------------------------------- records
