@@ -1,0 +1,1 @@
+"""Run-level statistics of delays, on NumPy: what may be said of a campaign, and what may not be said yet."""
