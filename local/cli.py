@@ -10,16 +10,23 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from flowlag.delivery import PRESETS
 from flowlag.distribution import BURST_GAP_S
 from flowlag.errors import FlowlagError
 from flowlag.prices import INSTANCE_TYPES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TARGET_PORT = 7_777
+"""Where probes go unless it is said otherwise."""
 UNUSABLE = 2
 """The exit code where something that was given cannot be used."""
 INTERRUPTED = 130
@@ -75,6 +82,21 @@ class Seconds(click.ParamType[float]):
         if not 0 < seconds < math.inf:
             self.fail(f"'{value}' is not a positive number of seconds", param, ctx)
         return seconds
+
+
+class Duration(click.ParamType[float]):
+    """A length of time, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it, as in 30s, 5m, 1h30m, or plain seconds."""
+        from local.durations import seconds_of
+
+        try:
+            return seconds_of(str(value))
+        except ValueError as reason:
+            self.fail(f"{reason}: give one as in 30s, 5m or 1h30m", param, ctx)
 
 
 _RATE = click.option(
@@ -178,7 +200,7 @@ def demo(*, keep: bool, as_json: bool, **options: Any) -> int:  # noqa: ANN401 -
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
-    default=7_777,
+    default=TARGET_PORT,
     show_default=True,
     help="The target's port, by which probes are told in flow-log files and in a pcap file.",
 )
@@ -205,7 +227,8 @@ def analyze(
     PATH is one of:
 
     \b
-    observations    Parquet of a run, or a directory of them (a copy of the bucket)
+    observations    Parquet of a run, or a directory of them (a copy of the bucket:
+                    then void runs are left out, and what was never delivered counts)
     an export       the CSV of a Logs Insights query with the columns
                     @ingestionTime, @timestamp and srcPort, as in Episode 18
     flow-log files  as AWS writes them to S3: .log, .log.gz, Parquet; these do not
@@ -222,10 +245,11 @@ def analyze(
       flowlag analyze results/ --json
       flowlag analyze logs-insights-results.csv --ledger test3A.csv --capture tcpdump.pcap
     """  # noqa: D301 - click reads the control character
-    from local import analyze as analyses
-    from local import render, sources
+    from local import analysis, sources
+    from local.render import show
+    from local.render_analysis import tables
 
-    answer = analyses.analyze(
+    answer = analysis.analyze(
         sources.read(paths, port=port, rate=rate),
         ledger=sources.read_ledger(ledger, rate) if ledger else None,
         captured=sources.read_capture(capture, port, rate) if capture else None,
@@ -234,7 +258,126 @@ def analyze(
     if as_json:
         _print_json(answer.as_json())
     else:
-        render.show(render.analysis(answer))
+        show(tables(answer, time.time_ns() // 1_000))
+
+
+@main.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "--every", type=Duration(), required=True, help="How often the rule runs: 30s, 5m, 1h30m, or seconds."
+)
+@click.option("--within", type=Duration(), help="How far it looks back; without it the look-back needed is told.")
+@click.option("--arm", metavar="NAME", help="Only this arm's records: a rule reads one flow log.")
+@click.option(
+    "--format",
+    "rule_format",
+    type=click.Choice(["kql", "esql", "spl", "otel"]),
+    help="Print the setting to paste, for --within or to see 99 %: Microsoft Sentinel, Elastic Security, Splunk, or"
+    " the delay of what polls a log group.",
+)
+@_RATE
+@_JSON
+def lookback(
+    paths: tuple[Path, ...],
+    *,
+    every: float,
+    within: float | None,
+    arm: str | None,
+    rule_format: str | None,
+    rate: int,
+    as_json: bool,
+) -> None:
+    """What share of the flow records in PATH a scheduled detection rule would miss.
+
+    PATH is what 'flowlag analyze' takes, but for flow-log files, which do not say when they were delivered.
+
+    The rule runs --every so often and looks at the records whose time is --within the last so long. A record that
+    is delivered after the last execution that reaches back to it is missed. The rule's phase is random, and a
+    record's time as its packet's; the answer also tells the count from the record's own `start`.
+
+    \b
+    Examples:
+      flowlag lookback results/ --every 5m --within 6m
+      flowlag lookback logs-insights-results.csv --every 5m --json
+      flowlag lookback results/ --every 5m --arm cloudwatch-600 --format kql
+    """  # noqa: D301 - click reads the control character
+    from local import lookback as lookbacks
+    from local import render, render_lookback, rule_formats, sources
+
+    answer = lookbacks.lookback(
+        sources.read(paths, port=TARGET_PORT, rate=rate), lookbacks.Rule(every_s=every, within_s=within), arm
+    )
+    setting = rule_formats.FORMATS[rule_format](rule_formats.Setting.of(answer)) if rule_format else None
+    if as_json:
+        _print_json(answer.as_json() | ({"format": rule_format, "setting": setting} if setting else {}))
+    elif setting:
+        click.echo(setting, nl=False)
+    else:
+        render.show(render_lookback.lookback(answer))
+
+
+def _share(name: str, text: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """An option that is a share."""
+    return click.option(name, type=click.FloatRange(0, 1), default=0, show_default=True, help=text)
+
+
+@main.command()
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    default="xen-600",
+    show_default=True,
+    help="Whose habits the flow-log service has.",
+)
+@click.option("--runs", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Runs in each region.")
+@click.option("--hours", type=float, help="Length of a run's traffic window.  [default: the experiment's, or 3]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same bytes."
+)
+@click.option(
+    "--experiment",
+    metavar="NAME|FILE",
+    help="What a run does, of functions/experiments or a TOML file.  [default: the one arm of the preset]",
+)
+@click.option(
+    "--regions", metavar="NAMES", default="us-east-1", show_default=True, help="Where, separated by commas."
+)
+@click.option(
+    "--runs-per-day",
+    type=click.IntRange(1, 1_000),
+    default=4,
+    show_default=True,
+    help="Runs a day in each region, at most; they do not overlap.",
+)
+@_share("--loss", "Share of the flow records that are never delivered.")
+@_share("--late", "Share of the deliveries that are held back, by a quarter of an hour on average.")
+@_share("--twice", "Share of the deliveries that come twice.")
+@_share("--wire-loss", "Share of the probes that never reach the target.")
+@_share("--missed", "Share of the ticks that the sender misses.")
+@click.option("--out", type=_PATH, default=Path("out/simulated"), show_default=True, help="Folder to make.")
+@_JSON
+def simulate(*, out: Path, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click passes what is declared above
+    """A campaign in virtual time, without packets: the tables that AWS would have, and what is true of them.
+
+    A model with the habits of a flow-log service, measured on AWS or assumed, delivers the records of probes that
+    nobody sent. In OUT are then the tables, for 'flowlag analyze' and 'flowlag query', and truth.json, which
+    docs/method.md explains: numbers that statistics can be held against. A folder that an earlier simulation left
+    is replaced.
+
+    \b
+    Examples:
+      flowlag simulate --preset xen-600 --runs 30 --hours 3 --seed 1
+      flowlag simulate --experiment default --regions us-east-1,eu-west-1 --runs 120 --out out/month
+      flowlag simulate --preset nitro-60 --loss 0.01 --late 0.05 --json
+    """  # noqa: D301 - click reads the control character
+    from local import render, render_simulate
+    from local import simulate as simulations
+
+    told = simulations.simulate(simulations.SimulateOptions(**options), out)
+    if as_json:
+        _print_json({**told, "out": str(out)})
+    else:
+        render.show(render_simulate.simulation(told, out))
 
 
 @main.command()
@@ -268,22 +411,14 @@ def decode(port: int, *, near: str, rate: int, as_json: bool) -> None:
         render.show(render.decoded(answer))
 
 
-@main.command()
-@click.argument("experiment", default="default")
-@click.option(
+_REGIONS = click.option(
     "--regions",
     metavar="NAMES",
     default="us-east-1",
     show_default=True,
     help="Where it runs, separated by commas; the first one is home, where the results are.",
 )
-@click.option(
-    "--runs-per-day", type=click.IntRange(min=0), default=4, show_default=True, help="Runs a day on each sender."
-)
-@click.option(
-    "--days", type=click.IntRange(1, 3_650), default=30, show_default=True, help="How long the stacks stand."
-)
-@click.option(
+_SENDERS = click.option(
     "--sender-type",
     "senders",
     type=click.Choice(INSTANCE_TYPES),
@@ -292,7 +427,22 @@ def decode(port: int, *, near: str, rate: int, as_json: bool) -> None:
     show_default=True,
     help="Instance type of the sender; once for each, where a stack has two.",
 )
-@click.option("--own-target", is_flag=True, help="The target is a machine of yours, which costs nothing here.")
+_OWN_TARGET = click.option(
+    "--own-target", is_flag=True, help="The target is a machine of yours, which costs nothing here."
+)
+
+
+@main.command()
+@click.argument("experiment", default="default")
+@_REGIONS
+@click.option(
+    "--runs-per-day", type=click.IntRange(min=0), default=4, show_default=True, help="Runs a day on each sender."
+)
+@click.option(
+    "--days", type=click.IntRange(1, 3_650), default=30, show_default=True, help="How long the stacks stand."
+)
+@_SENDERS
+@_OWN_TARGET
 @_JSON
 def estimate(
     experiment: str,
@@ -330,6 +480,90 @@ def estimate(
         _print_json(answer.as_json())
     else:
         render.show(render_estimate.estimate(answer))
+
+
+@main.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=_PATH)
+@click.option("--difference", type=Duration(), help="State a difference of so much between delays.")
+@click.option("--share", type=float, help="Or: state within which delay this share of the records is visible.")
+@click.option(
+    "--between",
+    type=click.Choice(["arms", "campaigns"]),
+    default="arms",
+    show_default=True,
+    help="Two arms of the same runs, which are compared in pairs, or two campaigns.",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="One minus the probability to state what is not so.",
+)
+@click.option(
+    "--power",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="The probability to state the difference where there is one.",
+)
+@click.option(
+    "--arm", "arms", metavar="NAME", multiple=True, help="An arm of the pilot; give both, where two are compared."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    default="xen-600",
+    show_default=True,
+    help="The model that tells how far runs differ, where no pilot does.",
+)
+@click.option(
+    "--experiment", default="default", show_default=True, help="What a run is, as for 'flowlag estimate'."
+)
+@_REGIONS
+@click.option(
+    "--runs-per-day", type=click.IntRange(min=1), default=4, show_default=True, help="Runs a day on each sender."
+)
+@_SENDERS
+@_OWN_TARGET
+@_RATE
+@_JSON
+def plan(
+    paths: tuple[Path, ...],
+    *,
+    difference: float | None,
+    share: float | None,
+    rate: int,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click passes what is declared above
+) -> None:
+    """How many runs, days and dollars it takes until something can be stated.
+
+    Either that two arms, or two campaigns, differ by --difference; or, as a promise, within which delay a --share
+    of the flow records is visible.
+
+    PATH is a pilot: results of some runs, as 'flowlag analyze' takes them. It tells how far runs differ, and its
+    runs count for the promise. Without it a delivery model tells how far runs differ.
+
+    \b
+    Examples:
+      flowlag plan --difference 30
+      flowlag plan results/ --difference 20 --between campaigns --arm cloudwatch-600
+      flowlag plan results/ --arm cloudwatch-600 --share 0.95 --confidence 0.99
+    """  # noqa: D301 - click reads the control character
+    from local import planner, render, render_plan, sources
+
+    if (difference is None) == (share is None):
+        raise click.UsageError("give either --difference or --share")
+    is_given = click.get_current_context().get_parameter_source("preset") is ParameterSource.COMMANDLINE
+    if paths and is_given:
+        raise click.UsageError("a pilot tells how far runs differ: give no --preset with it")
+    asked = planner.Asked(difference_s=difference, share=share, **options)
+    answer = planner.plan(asked, sources.read(paths, port=TARGET_PORT, rate=rate) if paths else None)
+    if as_json:
+        _print_json(answer.as_json())
+    else:
+        render.show(render_plan.plan(answer))
 
 
 @main.command()
@@ -379,3 +613,31 @@ def query(
         _print_json(({"query": name} if name else {}) | {"rows": list(answer.rows)})
     else:
         render_query.show(title, answer)
+
+
+@main.command()
+@click.option("--stack", metavar="NAME", default="flowlag", show_default=True, help="The stack that is looked at.")
+@click.option("--region", metavar="NAME", help="Where it is.  [default: as the AWS CLI is configured]")
+@click.option("--run", "run_id", metavar="ID", help="A run of it.  [default: the one under way, else the newest]")
+@_JSON
+def doctor(*, stack: str, region: str | None, run_id: str | None, as_json: bool) -> int:
+    """Why nothing is arriving: look at everything on a flow record's way, and change nothing.
+
+    For each check it tells what it looked at, what it found and what to do: whether probes leave, what lets their
+    records in, and whether it is only too early. docs/doctor.md explains each. The exit code is 0 if nothing is
+    wrong, 1 if something is broken, and 2 if it could not look.
+
+    \b
+    Examples:
+      flowlag doctor --region eu-west-1
+      flowlag doctor --run by-hand-20261123T100000Z --json
+    """  # noqa: D301 - click reads the control character
+    from local import render_doctor
+    from local.doctor import diagnose
+
+    answer = diagnose(stack, region, run_id)
+    if as_json:
+        _print_json(answer.as_json())
+    else:
+        render_doctor.show(answer)
+    return answer.exit_code

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from local.analyze import Analysis, Loss, Spread
     from local.decode import Decoded
 
 SOURCE_IN_WORDS: Final[Mapping[str, str]] = {
@@ -26,130 +25,40 @@ SOURCE_IN_WORDS: Final[Mapping[str, str]] = {
     SIMULATED: "These are simulated, not AWS, delays: a model made these flow records, without packets.",
 }
 
-_STATISTICS: Final = ("min", "mean", "p50", "p90", "p95", "p99", "max")
-
 
 def show(answer: RenderableType) -> None:
     """Print to standard output, as wide as the terminal; without colours where it is none."""
     Console(highlight=False).print(answer)
 
 
-def analysis(result: Analysis) -> Group:
-    """The answer of `flowlag analyze`."""
-    return Group(
-        Text(SOURCE_IN_WORDS[result.source], style="bold"),
-        Text(_counts(result)),
-        _delays(result),
-        _cadence(result),
-        _loss(result.loss),
-        *(Text(note) for note in result.notes),
-    )
-
-
-def _counts(result: Analysis) -> str:
-    bursts = result.cadence.n_bursts
-    return ", ".join(
-        (
-            _counted(result.n_packets, "packet"),
-            "bursts unknown" if bursts is None else _counted(bursts, "burst"),
-            _counted(result.n_runs, "run"),
-        )
-    )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _delays(result: Analysis) -> Table:
-    table = _table(
-        "Seconds",
-        "delay\n(send to delivery)",
-        "ingest delay\n(window to delivery)",
-        "timestamp error\n(send to window)",
-    )
-    measures = (result.delay_s, result.ingest_delay_s, result.timestamp_error_s)
-    for name in _STATISTICS:
-        table.add_row(name, *(_seconds(getattr(each, name, None)) for each in measures))
-    return table
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.3f}"
-
-
-def _cadence(result: Analysis) -> Table:
-    cadence = result.cadence
-    table = _table("Delivery", "how many")
-    table.add_column("")
-    for name, number, meaning in (
-        ("capture windows", cadence.capture_windows, _range("seconds apart", cadence.capture_window_spacing_s)),
-        ("deliveries", cadence.deliveries, _range("windows in each", cadence.capture_windows_per_delivery)),
-        ("bursts", cadence.n_bursts, _range("deliveries in each", cadence.deliveries_per_burst)),
-        ("", None, _every(cadence.burst_spacing_s, cadence.burst_period_s)),
-        ("runs", result.n_runs, _range("their median delays, in seconds", result.delay_p50_over_runs_s)),
-    ):
-        if meaning or number is not None:
-            table.add_row(name, _number(number), meaning)
-    return table
-
-
-def _range(meaning: str, spread: Spread | None) -> str:
-    if spread is None:
-        return ""
-    low, high = _number(spread.min), _number(spread.max)
-    return f"{meaning}: {low}" if low == high else f"{meaning}: {low} to {high}"
-
-
-def _every(spacing: Spread | None, period_s: float | None) -> str:
-    return "" if period_s is None else _range(f"one every {_number(period_s)} s", spacing)
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """As few decimals as it needs, and not more than three."""
     return "" if value is None else f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def _loss(loss: Loss) -> Table:
-    spacing = loss.never_sent_spacing_s
-    table = _table("Probes", "how many")
-    table.add_column("")
-    for name, number, meaning in (
-        ("sent", loss.sent, "by the ledger"),
-        ("never sent", loss.never_sent, _every(spacing, spacing.p50 if spacing else None)),
-        ("expected missing", loss.expected_missing or None, "source port 0 is not sent"),
-        ("seen", loss.seen, "captured at the target"),
-        ("lost on the wire", loss.lost_on_wire, "sent, and not captured"),
-        ("recorded", loss.recorded, "in the flow log"),
-        ("missing in range", loss.missing_in_range, "sent between two recorded ones, and not recorded"),
-        ("outside range", loss.outside_range, "sent before the first or after the last recorded one"),
-        ("duplicates", loss.duplicates, "recorded again"),
-    ):
-        if number is not None:
-            table.add_row(name, f"{number:,}", meaning)
-    return table
-
-
-def _table(title: str, *numbers: str) -> Table:
-    table = Table(title, box=box.SIMPLE_HEAD, pad_edge=False)
+def table(title: str, *numbers: str) -> Table:
+    """A table with words in its first column, under `title`, and numbers in the others."""
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    found.add_column(title, overflow="fold")
     for each in numbers:
-        table.add_column(each, justify="right", overflow="fold")
-    return table
+        found.add_column(each, justify="right", overflow="fold")
+    return found
 
 
 def decoded(answer: Decoded) -> Group:
     """The answer of `flowlag decode`."""
     nearest, near = answer.nearest, answer.near
     assumed = " (given without a zone, taken as UTC)" if near.zone_assumed else ""
-    horizon = f"at {answer.rate} a second, source ports repeat every {_number(answer.horizon_s)} s"
-    table = _table("Candidate", "tick")
-    table.add_column("due (UTC)")
+    horizon = f"at {answer.rate} a second, source ports repeat every {number(answer.horizon_s)} s"
+    candidates = table("Candidate", "tick")
+    candidates.add_column("due (UTC)")
     for name, candidate in (("previous", answer.previous), ("nearest", nearest), ("next", answer.next)):
-        table.add_row(name, str(candidate.tick), iso(candidate.due_at), style="bold" if name == "nearest" else None)
+        style = "bold" if name == "nearest" else None
+        candidates.add_row(name, str(candidate.tick), iso(candidate.due_at), style=style)
     return Group(
         Text(f"Source port {answer.port} is tick {nearest.tick}, due at {iso(nearest.due_at)}.", "bold"),
         Text(f"It is the one nearest to {iso(near.at)}{assumed}; {horizon}."),
-        table,
+        candidates,
     )
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import numpy as np
 
 from flowlag.errors import FlowlagError
+from local.instants import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from flowlag.instants import Micros
+
+type Whole = NDArray[np.int64]
+"""A column of whole numbers: ticks, instants in microseconds, or positions of rows."""
 
 OBSERVATIONS: Final = "observations"
 EXPORT: Final = "a Logs Insights export"
@@ -19,6 +26,9 @@ FLOW_LOG: Final = "flow-log records"
 
 RUN_GAP_S: Final = 3_600
 """Exports and flow-log files name no run. Capture windows at least this far apart belong to different runs."""
+
+UNKNOWN: Final = int(np.iinfo(np.int64).min)
+"""Where an instant is not known. No computation may take it for one: ask `Series.delivered` first."""
 
 
 class UnusableInput(FlowlagError):
@@ -34,30 +44,75 @@ class Row(NamedTuple):
     ingested_at: Micros | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """What one flow log (`arm`) of one run reported: aligned columns, one row a record.
 
-    Instants are in microseconds; `ingested_at` is None where the source does not know it.
+    Instants are in microseconds; `ingested_at` is UNKNOWN where the source does not know it.
     """
 
     run: str
     arm: str
-    ticks: Sequence[int]
-    sent_at: Sequence[Micros]
-    window_start: Sequence[Micros]
-    ingested_at: Sequence[Micros | None]
+    ticks: Whole
+    sent_at: Whole
+    window_start: Whole
+    ingested_at: Whole
 
-    def take(self, positions: Sequence[int]) -> Series:
+    @classmethod
+    def of(cls, run: str, arm: str, rows: Iterable[Row]) -> Self:
+        """The series of `rows`, in their order."""
+        known = [row._replace(ingested_at=UNKNOWN if row.ingested_at is None else row.ingested_at) for row in rows]
+        columns = np.array(known, np.int64).reshape(-1, len(Row._fields)).T
+        return cls(run, arm, *map(np.ascontiguousarray, columns))
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return len(self.ticks)
+
+    @property
+    def delivered(self) -> NDArray[np.bool_]:
+        """Which records have a known time of delivery."""
+        known: NDArray[np.bool_] = self.ingested_at != UNKNOWN
+        return known
+
+    @property
+    def all_delivered(self) -> Series:
+        """The records that have a known time of delivery; this very series where all have."""
+        delivered = self.delivered
+        return self if delivered.all() else self.take(np.flatnonzero(delivered))
+
+    def take(self, positions: Whole) -> Series:
         """The rows at `positions`, in their order."""
         return Series(
             self.run,
             self.arm,
-            [self.ticks[at] for at in positions],
-            [self.sent_at[at] for at in positions],
-            [self.window_start[at] for at in positions],
-            [self.ingested_at[at] for at in positions],
+            self.ticks[positions],
+            self.sent_at[positions],
+            self.window_start[positions],
+            self.ingested_at[positions],
         )
+
+
+class Accounted(NamedTuple):
+    """Probes of an arm in a run: observed; sent, and not delivered by the deadline."""
+
+    observed: int
+    undelivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """What the table `runs` says of a run."""
+
+    run: str
+    started_at: Micros
+    verdict: str
+    arms: Mapping[str, Accounted]
+
+    @property
+    def undelivered(self) -> dict[str, int]:
+        """How many probes of each arm were sent and not delivered by the deadline."""
+        return {arm: accounted.undelivered for arm, accounted in self.arms.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +122,11 @@ class Dataset:
     Attributes:
         source: `aws`, `local` or `simulated`; never two of them.
         kind: OBSERVATIONS, EXPORT or FLOW_LOG.
-        series: at least one, none of them empty.
+        series: at least one, none of them empty, none of a void run.
         disagreements: records left out because window and delivery name different ticks.
         skipdata: records by which AWS says that it skipped others.
+        runs: rows of the table `runs` by run, where it lies beside the observations; none of a void run.
+        void: runs that were left out because their verdict says that nothing can be said of them.
     """
 
     source: str
@@ -77,14 +134,14 @@ class Dataset:
     series: Sequence[Series]
     disagreements: int = 0
     skipdata: int = 0
+    runs: Mapping[str, RunRow] = field(default_factory=dict)
+    void: Sequence[str] = ()
 
 
 def runs_of(rows: Iterable[Row]) -> list[Series]:
     """Rows that name no run, divided where `RUN_GAP_S` or more lies between capture windows."""
-    runs: list[list[Row]] = []
-    for row in sorted(rows, key=attrgetter("window_start")):
-        if runs and row.window_start - runs[-1][-1].window_start < RUN_GAP_S * 1_000_000:
-            runs[-1].append(row)
-        else:
-            runs.append([row])
-    return [Series(str(run[0].window_start), "", *zip(*run, strict=True)) for run in runs]
+    everything = Series.of("", "", rows)
+    everything = everything.take(np.argsort(everything.window_start, kind="stable"))
+    gaps = np.flatnonzero(np.diff(everything.window_start) >= RUN_GAP_S * 1_000_000) + 1
+    parts = map(everything.take, np.split(np.arange(len(everything)), gaps))
+    return [replace(part, run=iso(int(part.window_start[0]))) for part in parts]

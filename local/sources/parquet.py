@@ -1,24 +1,33 @@
-"""Parquet: observations and flow-log files. The only module of the workstation that imports Arrow."""
+"""Parquet: observations, the rows of `runs` beside them, and flow-log files."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowlag.errors import InvalidFormat
 from flowlag.plan import SOURCES
+from flowlag.reconcile import LOST_ON_WIRE, NOT_RECORDED
 from flowlag_aws import flow_log_parquet
 from local.sources import flow_log
-from local.sources.dataset import Series, UnusableInput
+from local.sources.dataset import UNKNOWN, Accounted, RunRow, Series, UnusableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from flowlag.glance import Glance
+    from flowlag.instants import Micros
+    from local.sources.dataset import Whole
+
+# For columns of half a megabyte, which an arm of a run has, Arrow's own allocator takes twice the memory, and more
+# time to get it than there is to compute.
+pa.set_memory_pool(pa.system_memory_pool())
 
 type Observations = pa.Table
 """The columns of the observations table that an analysis needs; instants as integer microseconds."""
@@ -29,6 +38,8 @@ _KEYS: Final = ("source", "run_id", "arm")
 _INSTANTS: Final = ("sent_at", "window_start", "ingested_at")
 _COLUMNS: Final = ("tick", *_INSTANTS)
 _NULLABLE: Final = "ingested_at"
+_RUN_COLUMNS: Final = ("run_id", "started_at", "verdict", "arms")
+_ARM_MEMBERS: Final = ("arm", "observed", LOST_ON_WIRE, NOT_RECORDED)
 
 
 @contextmanager
@@ -62,7 +73,8 @@ def read_observations(path: Path, stream: BinaryIO, file: pq.ParquetFile) -> Obs
     stream.seek(0)
     # Text is read as a dictionary: a run's name once, not once a row.
     by_key = pq.ParquetFile(stream, metadata=file.metadata, read_dictionary=list(_KEYS))
-    table = by_key.read(columns=[*_KEYS, *_COLUMNS])
+    # To begin and end threads takes longer than to read an arm of a run.
+    table = by_key.read(columns=[*_KEYS, *_COLUMNS], use_threads=False)
     for name in (*_KEYS, *_COLUMNS):
         if table[name].null_count and name != _NULLABLE:
             raise UnusableInput(f"'{path}' has rows without '{name}'")
@@ -108,21 +120,78 @@ def source_of(path: Path, table: Observations) -> str:
     return "".join(sources)
 
 
-def series_of(tables: Sequence[Observations]) -> list[Series]:
-    """One series for each arm of each run, wherever its files were cut."""
-    rows = pa.concat_tables(tables).unify_dictionaries()
-    groups = rows.group_by(["run_id", "arm"], use_threads=False).aggregate([(name, "list") for name in _COLUMNS])
-    keys = (groups[name].to_pylist() for name in ("run_id", "arm"))
-    columns = ([_values(cell.values) for cell in groups[f"{name}_list"]] for name in _COLUMNS)
-    return [Series(*row) for row in zip(*keys, *columns, strict=True)]
+def series_of(tables: Iterable[Observations]) -> list[Series]:
+    """One series for each arm of each run, wherever its files were cut.
+
+    An arm of a run that is one file, as flowlag writes it, keeps Arrow's own columns.
+    """
+    parts: dict[tuple[str, str], list[Observations]] = defaultdict(list)
+    for table in tables:
+        for key, rows in _by_flow_log(table.unify_dictionaries()):
+            parts[key].append(rows)
+    return [_series(run, arm, pa.concat_tables(rows)) for (run, arm), rows in parts.items()]
 
 
-def _values(column: pa.Array) -> Sequence[int]:
-    """The values without a copy, or as a list where some are missing."""
-    if column.null_count:
-        return list(column.to_pylist())
-    _validity, data = column.buffers()
-    return memoryview(data).cast("q")[column.offset : column.offset + len(column)]
+def _by_flow_log(table: Observations) -> Iterator[tuple[tuple[str, str], Observations]]:
+    """The rows of each arm of each run, with their names."""
+    if not table.num_rows:
+        return
+    keys = [_one_piece(table[name]) for name in ("run_id", "arm")]
+    runs, arms = ([str(each) for each in key.dictionary.to_pylist()] for key in keys)
+    of_run, of_arm = (key.indices.to_numpy().astype(np.int64) for key in keys)
+    which = of_run * len(arms) + of_arm
+    if (which == which[0]).all():
+        yield (runs[of_run[0]], arms[of_arm[0]]), table
+        return
+    order = np.argsort(which, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+        yield (runs[of_run[rows[0]]], arms[of_arm[rows[0]]]), table.take(rows)
+
+
+def _series(run: str, arm: str, rows: Observations) -> Series:
+    return Series(run, arm, *(_values(rows[name]) for name in _COLUMNS))
+
+
+def _values(column: pa.ChunkedArray) -> Whole:
+    """The values without a copy, where they are one piece and all there."""
+    known = column.fill_null(UNKNOWN) if column.null_count else column
+    values: Whole = _one_piece(known).to_numpy()
+    return values
+
+
+def _one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array, without a copy where it is one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def read_runs(path: Path, file: pq.ParquetFile) -> list[RunRow]:
+    """Read rows of the table `runs`.
+
+    Raises:
+        UnusableInput: a column is missing, or is not what flowlag writes.
+    """
+    for name in _RUN_COLUMNS:
+        if name not in file.schema_arrow.names:
+            raise UnusableInput(f"'{path}' holds no rows of 'runs': it lacks the column '{name}'")
+    if not _holds_arms(file.schema_arrow.field("arms").type):
+        raise UnusableInput(f"the column 'arms' of '{path}' does not say of each arm: {', '.join(_ARM_MEMBERS)}")
+    table = file.read(columns=list(_RUN_COLUMNS))
+    started_at = _micros(path, "started_at", table["started_at"]).to_pylist()
+    return [_run(row, at) for row, at in zip(table.to_pylist(), started_at, strict=True)]
+
+
+def _holds_arms(kind: pa.DataType) -> bool:
+    """Whether a type is that of a list of structures with what is read of each arm."""
+    members = kind.value_type if pa.types.is_list(kind) else kind
+    return all(pa.types.is_struct(members) and members.get_field_index(name) >= 0 for name in _ARM_MEMBERS)
+
+
+def _run(row: dict[str, Any], started_at: Micros) -> RunRow:
+    arms = {
+        arm["arm"]: Accounted(arm["observed"] or 0, (arm[LOST_ON_WIRE] or 0) + (arm[NOT_RECORDED] or 0))
+        for arm in row["arms"] or ()
+    }
+    return RunRow(row["run_id"], started_at, row["verdict"], arms)
 
 
 def glances(path: Path, file: pq.ParquetFile, port: int) -> Iterator[Glance]:

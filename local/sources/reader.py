@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 
 from flowlag.glance import CHUNK_BYTES, TextReader
 from flowlag.plan import AWS
+from flowlag.verdict import VOID
 from local.sources import flow_log, insights, parquet
 from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, UnusableInput, runs_of
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
+    from local.sources.dataset import RunRow, Series
+
 _SUFFIXES: Final = (".parquet", ".log", ".log.gz")
 """What is looked for in a directory. Ledgers and captures are CSV files too, so an export has to be named."""
+_RUNS: Final = "runs"
 _GZIP: Final = b"\x1f\x8b"
 _LONGEST_HEADER: Final = 65_536
 
@@ -48,8 +52,11 @@ class _Part:
         return not self.rows and not (self.table and self.table.num_rows)
 
 
-def read(paths: Iterable[Path], *, port: int, rate: int) -> Dataset:
+def read(paths: Sequence[Path], *, port: int, rate: int) -> Dataset:
     """Read files, and directories with everything below them.
+
+    Where a directory holds the table `runs` beside the observations, as a copy of the results bucket does, runs
+    whose verdict is void are left out.
 
     Args:
         paths: what to read; files of one kind and one source.
@@ -57,7 +64,8 @@ def read(paths: Iterable[Path], *, port: int, rate: int) -> Dataset:
         rate: ticks a second.
 
     Raises:
-        UnusableInput: a file is damaged or of another kind, kinds or sources are mixed, or there is no probe.
+        UnusableInput: a file is damaged or of another kind, kinds or sources are mixed, or there is no probe but
+            in void runs.
         OSError: a path does not exist or may not be read.
     """
     parts = [_read(path, port, rate) for path in _files(paths)]
@@ -74,14 +82,25 @@ def read(paths: Iterable[Path], *, port: int, rate: int) -> Dataset:
                 f"'{first.path}' holds {_described(first)} and '{part.path}' {_described(part)}:"
                 " they never go into one statistic, so analyze them apart"
             )
-    tables = [part.table for part in filled if part.table]
+    runs = _runs(paths)
+    void = {row.run for row in runs if row.verdict == VOID}
+    series = [each for each in _series(filled) if each.run not in void]
+    if not series:
+        raise UnusableInput(f"all runs in '{first.path}'{_and_others(parts)} are void: nothing can be said of them")
     return Dataset(
         source=first.source,
         kind=first.kind,
-        series=parquet.series_of(tables) if tables else runs_of(chain.from_iterable(part.rows for part in filled)),
+        series=series,
         disagreements=sum(part.disagreements for part in parts),
         skipdata=sum(part.skipdata for part in parts),
+        runs={row.run: row for row in runs if row.run not in void},
+        void=sorted(void),
     )
+
+
+def _series(parts: Iterable[_Part]) -> list[Series]:
+    tables = [part.table for part in parts if part.table]
+    return parquet.series_of(tables) if tables else runs_of(chain.from_iterable(part.rows for part in parts))
 
 
 def _and_others(parts: Sequence[_Part]) -> str:
@@ -103,14 +122,8 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 def _within(directory: Path) -> list[Path]:
     # A copy of the results bucket holds other tables beside the observations.
-    table = directory / "observations"
-    base = table if table in directory.iterdir() else directory
-    files = sorted(
-        folder / name
-        for folder, _folders, names in base.walk(on_error=_raise)
-        for name in names
-        if name.endswith(_SUFFIXES)
-    )
+    table = directory / OBSERVATIONS
+    files = _below(table if table in directory.iterdir() else directory)
     if not files:
         raise UnusableInput(
             f"the directory '{directory}' holds no data: no file in it ends in {' or '.join(_SUFFIXES)}"
@@ -119,8 +132,28 @@ def _within(directory: Path) -> list[Path]:
     return files
 
 
+def _below(folder: Path) -> list[Path]:
+    return sorted(
+        within / name
+        for within, _folders, names in folder.walk(on_error=_raise)
+        for name in names
+        if name.endswith(_SUFFIXES)
+    )
+
+
 def _raise(error: OSError) -> NoReturn:
     raise error
+
+
+def _runs(paths: Iterable[Path]) -> list[RunRow]:
+    """The rows of `runs` that lie beside the observations of the directories among `paths`."""
+    rows: list[RunRow] = []
+    for path in paths:
+        if (path / OBSERVATIONS).is_dir() and (path / _RUNS).is_dir():
+            for file in _below(path / _RUNS):
+                with file.open("rb") as stream, parquet.opened(file, stream) as table:
+                    rows += parquet.read_runs(file, table)
+    return rows
 
 
 def _read(path: Path, port: int, rate: int) -> _Part:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from flowlag.ledger import END, HEADER, MISSED, SENT, SKIPPED, LedgerEntry
 from flowlag.record import DEFAULT_FORMAT
 from flowlag.stamp import encode
-from flowlag.tables import OBSERVATIONS
+from flowlag.tables import OBSERVATIONS, RUNS
 from flowlag_aws.parquet import encode_rows
 from local.cli import main
 from local.instants import iso
-from local.sources import UnusableInput, read, read_capture, read_ledger
+from local.sources import UNKNOWN, UnusableInput, read, read_capture, read_ledger
 
 T0 = 1_700_000_000
 SECOND = 1_000_000
@@ -31,10 +31,11 @@ def load(*paths, rate=1):
 
 
 def rows_of(dataset):
+    columns = ("ticks", "sent_at", "window_start", "ingested_at")
     return [
-        row
+        tuple(None if value == UNKNOWN else value for value in row)
         for each in dataset.series
-        for row in zip(each.ticks, each.sent_at, each.window_start, each.ingested_at, strict=True)
+        for row in zip(*(getattr(each, name).tolist() for name in columns), strict=True)
     ]
 
 
@@ -311,6 +312,89 @@ def test_of_a_copy_of_the_results_bucket_only_the_observations_are_read(tmp_path
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "run-1.parquet").write_bytes(b"PAR1 of another table")
     assert ticks_of(load(tmp_path)) == [T0]
+
+
+def run_row(run="run-1", verdict="complete", *, arms=()):
+    members = RUNS["arms"].removeprefix("array<struct<").removesuffix(">>").split(",")
+    nothing = dict.fromkeys(member.split(":")[0] for member in members)
+    return dict.fromkeys(RUNS) | {
+        "run_id": run,
+        "started_at": T0 * SECOND,
+        "verdict": verdict,
+        "reasons": [],
+        "arms": [nothing | arm for arm in arms],
+    }
+
+
+def bucket(folder, observed, rows):
+    """A copy of the results bucket: `observed` by run, and `rows` of the table of runs."""
+    at = "region=eu-west-1/dt=2023-11-14"
+    for run, observed_rows in observed.items():
+        observations(folder / "observations" / at / f"{run}.arm.parquet", observed_rows)
+    for row in rows:
+        path = folder / "runs" / at / f"{row['run_id']}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_rows(RUNS, [row]))
+    return folder
+
+
+def test_void_runs_are_left_out_and_that_is_said(tmp_path):
+    observed = {run: [observation(T0 + at, run=run)] for at, run in enumerate(("run-1", "run-2", "run-3"))}
+    rows = [run_row("run-1"), run_row("run-2", "void"), run_row("run-3", "partial"), run_row("run-4", "void")]
+    dataset = load(bucket(tmp_path, observed, rows))
+    assert sorted(each.run for each in dataset.series) == sorted(dataset.runs) == ["run-1", "run-3"]
+    assert list(dataset.void) == ["run-2", "run-4"]
+    answer = analyze_json(tmp_path)
+    assert (answer["n_packets"], answer["n_runs"], answer["void_runs"]) == (2, 2, ["run-2", "run-4"])
+    assert "Runs left out because their verdict is void: 2." in answer["notes"]
+    # Whoever names the observations themselves gets what he names.
+    assert analyze_json(tmp_path / "observations")["n_runs"] == 3
+
+
+def test_if_all_runs_are_void_nothing_can_be_said(tmp_path):
+    bucket(tmp_path, {"run-1": [observation(T0)]}, [run_row(verdict="void")])
+    with pytest.raises(UnusableInput, match=r"all runs in .* are void: nothing can be said of them"):
+        load(tmp_path)
+
+
+def test_the_table_of_runs_says_what_was_never_delivered(tmp_path):
+    arms = [
+        {"arm": "cloudwatch-600", "observed": 10, "lost_on_wire": 2, "not_recorded": 3, "never_sent": 100},
+        {"arm": "silent", "observed": 0, "lost_on_wire": None, "not_recorded": 4},
+    ]
+    rows = [observation(T0 + at, delay_s=at) for at in range(10)]
+    bucket(tmp_path, {"run-1": rows}, [run_row(arms=arms)])
+    answer = analyze_json(tmp_path)
+    heard, silent = answer["arms"]
+    assert (heard["n_packets"], heard["missing"], silent["n_packets"], silent["missing"]) == (10, 5, 0, 4)
+    assert (heard["delay_s"]["p50"], heard["delay_s"]["p90"], heard["delay_s"]["max"]) == (7, None, 9)
+    assert (answer["missing"], silent["delay_s"]) == (9, None)
+
+
+def test_a_table_of_runs_that_is_none_is_named(tmp_path):
+    bucket(tmp_path, {"run-1": [observation(T0)]}, [])
+    (tmp_path / "runs").mkdir()
+    pq.write_table(pa.table({"run_id": ["run-1"]}), tmp_path / "runs" / "it.parquet")
+    with pytest.raises(UnusableInput, match=r"'.*it.parquet' holds no rows of 'runs': it lacks .* 'started_at'"):
+        load(tmp_path)
+    row = {"run_id": ["run-1"], "started_at": pa.array([0], pa.timestamp("us")), "verdict": ["void"]}
+    for arms in (["cloudwatch-600"], [["cloudwatch-600"]], [[{"arm": "cloudwatch-600"}]]):
+        pq.write_table(pa.table(row | {"arms": arms}), tmp_path / "runs" / "it.parquet")
+        with pytest.raises(
+            UnusableInput, match=r"'arms' of .* does not say of each arm: arm, observed, lost_on_wire"
+        ):
+            load(tmp_path)
+
+
+def test_a_file_of_several_runs_and_arms_is_told_apart(tmp_path):
+    keys = [("run-2", "b"), ("run-1", "a"), ("run-2", "a"), ("run-1", "b")]
+    rows = [observation(T0 + at, run=run, arm=arm) for at in range(20) for run, arm in keys if at % 4 or arm == "a"]
+    observations(tmp_path / "some.parquet", rows[::2])
+    observations(tmp_path / "others.parquet", rows[1::2])
+    found = {(each.run, each.arm): sorted(each.ticks.tolist()) for each in load(tmp_path).series}
+    assert found == {
+        (run, arm): [row["tick"] for row in rows if (row["run_id"], row["arm"]) == (run, arm)] for run, arm in keys
+    }
 
 
 def test_a_file_that_is_named_twice_counts_once(tmp_path):

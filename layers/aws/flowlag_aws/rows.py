@@ -64,8 +64,7 @@ class Rows:
 
     def put_observations(self, plan: RunPlan, arm: str, observations: Sequence[Observation]) -> str:
         """Write the final observations of an arm, one file, and return its key."""
-        key = tables.object_key("observations", plan.region, plan.planned_at, f"{plan.run_id}.{arm}")
-        return self.results.put(key, _observations(observations))
+        return self.results.put(_key("observations", plan, f"{plan.run_id}.{arm}"), _observations(observations))
 
     def delays(self, key: str) -> DelayColumns:
         """What a summary needs of an arm's final observations."""
@@ -91,54 +90,21 @@ class Rows:
         self, plan: RunPlan, arm: Arm, creation: Mapping[str, Any], check: FirstDelivery
     ) -> float | None:
         """Write when an arm was created and first delivered, and return the seconds to its first record."""
-        created_at = t0(creation)
-        first_record_s = seconds_between(check.first_record_at, created_at)
-        row = {
-            "run_id": plan.run_id,
-            "arm": arm.name,
-            "source": plan.source,
-            "hypervisor": plan.hypervisor,
-            "destination": arm.destination,
-            "file_format": arm.file_format,
-            "aggregation_interval_s": arm.aggregation_interval_s,
-            "level": plan.level(arm),
-            "flow_log_id": creation["flow_log_id"],
-            "t0_before_call": creation["t0_before_call"],
-            "t0_after_call": creation["t0_after_call"],
-            "t0_service": creation["t0_service"],
-            **check.to_json(),
-            "first_record_s": first_record_s,
-            "first_probe_s": seconds_between(check.first_probe_at, created_at),
-        }
+        row = first_delivery_row(plan, arm, creation, check)
         data = parquet.encode_rows(tables.FIRST_DELIVERIES, [row])
         self._put("first_deliveries", plan, f"{plan.run_id}.{arm.name}", data)
+        first_record_s: float | None = row["first_record_s"]
         return first_record_s
 
-    def put_run(self, plan: RunPlan, summary: RunSummary, clocks: Clocks) -> None:
-        """Write the row of a run."""
-        row = {
-            "run_id": plan.run_id,
-            "experiment": plan.request.experiment,
-            "source": plan.source,
-            "started_at": plan.planned_at,
-            "verdict": summary.verdict,
-            "reasons": list(summary.reasons),
-            "az_id": plan.az_id,
-            "instance_type": plan.instance_type,
-            "hypervisor": plan.hypervisor,
-            "rate": plan.rate,
-            "traffic_s": plan.request.traffic_s,
-            "sender_clock_offset_s": clocks.sender_s,
-            "target_clock_offset_s": clocks.target_s,
-            "cost_usd": cost_usd(plan) if summary.arms else None,  # what a run cost that failed is not known
-            "code_version": plan.code_version,
-            "arms": [_arm(plan, arm) for arm in summary.arms],
-        }
+    def put_run(self, plan: RunPlan, summary: RunSummary, clocks: Clocks) -> Mapping[str, Any]:
+        """Write the row of a run, and return it."""
+        row = run_row(plan, summary, clocks)
         self._put("runs", plan, plan.run_id, parquet.encode_rows(tables.RUNS, [row]))
+        return row
 
     def has_run(self, plan: RunPlan) -> bool:
         """Whether a run has its row."""
-        return self.results.exists(tables.object_key("runs", plan.region, plan.planned_at, plan.run_id))
+        return self.results.exists(_key("runs", plan, plan.run_id))
 
     def put_quarantine(
         self, plan: RunPlan, arm: str, name: str, unparsable: Sequence[Unparsable], received_at: Micros | None
@@ -169,7 +135,7 @@ class Rows:
 
     def quarantined(self, plan: RunPlan, arm: str, until: Micros) -> set[str]:
         """The ids of the events of an arm that the decoder got up to `until` and put into quarantine."""
-        own = tables.object_key("quarantine", plan.region, plan.planned_at, f"{plan.run_id}.{arm}")
+        own = _key("quarantine", plan, f"{plan.run_id}.{arm}")
         found: set[str] = set()
         for key in self.results.keys(own.removesuffix("parquet")):
             if key != own:
@@ -185,7 +151,57 @@ class Rows:
         self.results.put(key, parquet.encode_rows(tables.QUARANTINE, [row]))
 
     def _put(self, table: str, plan: RunPlan, name: str, data: bytes) -> None:
-        self.results.put(tables.object_key(table, plan.region, plan.planned_at, name), data)
+        self.results.put(_key(table, plan, name), data)
+
+
+def _key(table: str, plan: RunPlan, name: str) -> str:
+    return tables.object_key(table, plan.region, plan.planned_at, name)
+
+
+def first_delivery_row(
+    plan: RunPlan, arm: Arm, creation: Mapping[str, Any], check: FirstDelivery
+) -> Mapping[str, Any]:
+    """The row of an arm's creation and first delivery."""
+    created_at = t0(creation)
+    return {
+        "run_id": plan.run_id,
+        "arm": arm.name,
+        "source": plan.source,
+        "hypervisor": plan.hypervisor,
+        "destination": arm.destination,
+        "file_format": arm.file_format,
+        "aggregation_interval_s": arm.aggregation_interval_s,
+        "level": plan.level(arm),
+        "flow_log_id": creation["flow_log_id"],
+        "t0_before_call": creation["t0_before_call"],
+        "t0_after_call": creation["t0_after_call"],
+        "t0_service": creation["t0_service"],
+        **check.to_json(),
+        "first_record_s": seconds_between(check.first_record_at, created_at),
+        "first_probe_s": seconds_between(check.first_probe_at, created_at),
+    }
+
+
+def run_row(plan: RunPlan, summary: RunSummary, clocks: Clocks) -> Mapping[str, Any]:
+    """The row of a run."""
+    return {
+        "run_id": plan.run_id,
+        "experiment": plan.request.experiment,
+        "source": plan.source,
+        "started_at": plan.planned_at,
+        "verdict": summary.verdict,
+        "reasons": list(summary.reasons),
+        "az_id": plan.az_id,
+        "instance_type": plan.instance_type,
+        "hypervisor": plan.hypervisor,
+        "rate": plan.rate,
+        "traffic_s": plan.request.traffic_s,
+        "sender_clock_offset_s": clocks.sender_s,
+        "target_clock_offset_s": clocks.target_s,
+        "cost_usd": cost_usd(plan) if summary.arms else None,  # what a run cost that failed is not known
+        "code_version": plan.code_version,
+        "arms": [_arm(plan, arm) for arm in summary.arms],
+    }
 
 
 def _observations(observations: Sequence[Observation]) -> bytes:

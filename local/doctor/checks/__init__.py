@@ -1,0 +1,1 @@
+"""The judgement of each check, on plain facts: nothing here asks AWS."""
