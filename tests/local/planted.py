@@ -153,7 +153,7 @@ def plant(runs: tuple[Run, ...] = RUNS) -> Results:
     results = Results()
     for run in runs:
         seed = f"{run.source} {run.region} {run.run_id}"
-        _plant(run, results, Random(seed))  # noqa: S311 - the same every time is what is wanted
+        _plant(run, results, Random(seed))
     return results
 
 

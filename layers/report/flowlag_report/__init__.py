@@ -1,0 +1,1 @@
+"""The report: charts as files, and what fills them."""
