@@ -30,9 +30,9 @@ from local.network.virtual import SENDER_ADDRESS, TARGET_ADDRESS
 type Row = dict[str, Any]
 type Json = dict[str, Any]
 
-OPTIONS = DemoOptions(traffic_s=4, time_scale=120)
-REQUEST = OPTIONS.request() | {"rate": 10}
-"""What the demo asks for, of a service twice as fast, with twice as many probes in less time."""
+OPTIONS = DemoOptions(traffic_s=4)
+REQUEST = OPTIONS.request()
+"""What the demo asks for, with less traffic."""
 
 CLOUDWATCH_ARMS = ("cloudwatch-60", "cloudwatch-600")
 S3_ARMS = ("s3-text-600", "s3-parquet-600")

@@ -111,7 +111,6 @@ class TestTheTemplate:
             "DeleteFlowLogs",
             "ReconcileRun",
             "SummarizeRun",
-            "PublishReport",
             "DecodeRecords",
         ],
     )

@@ -447,7 +447,9 @@ def test_a_sender_that_ended_early_is_missed(doctor: Doctor, bench: Bench) -> No
         InstanceIds=[sender],
         Parameters={**started["Parameters"], "Action": ["stop-sending"]},
     )
-    wait_until(lambda: bench.stack.get(bench.stack.work, "control/watched/ledger.csv").endswith(b"end\n"))
+    ledger = "control/watched/ledger.csv"
+    wait_until(lambda: ledger in bench.stack.keys(bench.stack.work, ledger))
+    wait_until(lambda: bench.stack.get(bench.stack.work, ledger).endswith(b"end\n"))
 
     told = doctor()
 
