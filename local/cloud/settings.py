@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ENDPOINT_TAG: Final = "flowlag:lambda-endpoint"
+"""A function with this tag is not run by MiniStack but invoked at the Lambda endpoint that the tag names."""
 
 
 def ministack_settings(scratch: Path, port: int, region: str = "us-east-1") -> dict[str, str]:

@@ -15,20 +15,57 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from local.network.virtual import Host
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK_BYTES = 65_536
 
+type Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Opens a connection to where things are forwarded to."""
+
 
 @contextlib.contextmanager
-def relayed(hosts: Iterable[Host], port: int) -> Iterator[None]:
-    """Forward 127.0.0.1:`port` of every host to 127.0.0.1:`port` of this process's own network."""
-    listeners = [_listen(host, port) for host in hosts]
+def relayed(hosts: Iterable[Host], port: int, address: str = _LOOPBACK) -> Iterator[None]:
+    """Forward `address`:`port` of every host to 127.0.0.1:`port` of this process's own network."""
+    listeners = [_bound(host.socket(socket.AF_INET, socket.SOCK_STREAM), address, port) for host in hosts]
+    with forwarded(listeners, to_loopback(port)):
+        yield
+
+
+@contextlib.contextmanager
+def published(host: Host, port: int) -> Iterator[int]:
+    """Forward a free port of this process's own 127.0.0.1 to 127.0.0.1:`port` of a host; which one it is."""
+    listener = _bound(socket.socket(), _LOOPBACK, 0)
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        inside = host.socket(socket.AF_INET, socket.SOCK_STREAM)
+        inside.settimeout(0)
+        try:
+            await asyncio.get_running_loop().sock_connect(inside, (_LOOPBACK, port))
+        except OSError:
+            inside.close()
+            raise
+        return await asyncio.open_connection(sock=inside)
+
+    with forwarded([listener], connect):
+        yield listener.getsockname()[1]
+
+
+def to_loopback(port: int) -> Connect:
+    """Connections to 127.0.0.1:`port` of this process's own network."""
+    return partial(asyncio.open_connection, _LOOPBACK, port)
+
+
+@contextlib.contextmanager
+def forwarded(listeners: Iterable[socket.socket], connect: Connect) -> Iterator[None]:
+    """Forward what comes to bound sockets, which are closed in the end."""
+    listening = list(listeners)
+    for listener in listening:
+        listener.listen()  # connections wait here until the loop runs
     loop, closing = asyncio.new_event_loop(), asyncio.Event()
-    thread = Thread(target=_serve, args=(loop, listeners, port, closing), name="endpoint relay", daemon=True)
+    thread = Thread(target=_serve, args=(loop, listening, connect, closing), name="relay", daemon=True)
     thread.start()
     try:
         yield
@@ -37,19 +74,17 @@ def relayed(hosts: Iterable[Host], port: int) -> Iterator[None]:
         thread.join()
 
 
-def _listen(host: Host, port: int) -> socket.socket:
-    listener = host.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bound(listener: socket.socket, address: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((_LOOPBACK, port))
-    listener.listen()  # connections wait here until the loop runs
+    listener.bind((address, port))
     return listener
 
 
 def _serve(
-    loop: asyncio.AbstractEventLoop, listeners: list[socket.socket], port: int, closing: asyncio.Event
+    loop: asyncio.AbstractEventLoop, listeners: list[socket.socket], connect: Connect, closing: asyncio.Event
 ) -> None:
     async def until_closing() -> None:
-        servers = [await asyncio.start_server(partial(_forward, port), sock=each) for each in listeners]
+        servers = [await asyncio.start_server(partial(_forward, connect), sock=each) for each in listeners]
         await closing.wait()
         for server in servers:
             server.close()
@@ -59,10 +94,16 @@ def _serve(
         runner.run(until_closing())
 
 
-async def _forward(port: int, inside: asyncio.StreamReader, to_inside: asyncio.StreamWriter) -> None:
-    with contextlib.closing(to_inside):
+_UNDER_WAY: set[asyncio.Task[None] | None] = set()
+"""Connections. Once one of its sides has ended, the loop knows a connection by weak references only."""
+
+
+async def _forward(connect: Connect, inside: asyncio.StreamReader, to_inside: asyncio.StreamWriter) -> None:
+    _UNDER_WAY.add(task := asyncio.current_task())
+    with contextlib.closing(to_inside), contextlib.ExitStack() as ending:
+        ending.callback(_UNDER_WAY.discard, task)
         try:
-            outside, to_outside = await asyncio.open_connection(_LOOPBACK, port)
+            outside, to_outside = await connect()
         except ConnectionError:
             return  # nobody listens outside: the client inside sees its connection end
         with contextlib.closing(to_outside):

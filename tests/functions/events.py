@@ -130,6 +130,29 @@ DELETION: Json = {
     "PhysicalResourceId": "EmptiedStack",
 }
 
+S3_OBJECT: Json = {
+    "Records": [
+        {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": REGION,
+            "eventTime": "2026-11-23T12:10:00.000Z",
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "bucket": {"name": "flowlag-work", "arn": "arn:aws:s3:::flowlag-work"},
+                "object": {
+                    "key": f"deliveries/{PLAN.run_id}/s3-text-600/"
+                    f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/2026/11/23/"
+                    f"{ACCOUNT}_vpcflowlogs_{REGION}_fl-0123456789abcdef0_20261123T1205Z_1a2b3c4d.log.gz",
+                    "size": 1_024,
+                },
+            },
+        }
+    ]
+}
+"""What S3 would say of a new object: nobody asked it to, and DecodeRecords cannot read it."""
+
 EVENTS: Mapping[str, Json] = {
     "plan_run": OF_THE_RUN
     | {"execution": PLAN.execution, "request": {"traffic_s": 60, "arms": [{"aggregation_interval_s": 600}]}},
@@ -144,14 +167,18 @@ EVENTS: Mapping[str, Json] = {
     "summarize_run": OF_THE_RUN | {"reconciled": RECONCILED},
     "summarize_run.failure": OF_THE_RUN
     | {"failure": {"Error": "CommandFailed", "Cause": "start-sending on i-0aaaaaaaaaaaaaaaa ended as Failed"}},
+    "publish_report": OF_THE_RUN,
     "sweep": ABORTED,
     "empty_stack": DELETION,
+    "decode_records.s3_object": S3_OBJECT,
 }
 PACKED: Mapping[str, Json] = {
     "decode_records": delivery(MESSAGES),
     "decode_records.control": CONTROL,
     # At least once may be twice.
     "decode_records.redelivery": delivery(MESSAGES),
+    "decode_records.nodata": delivery({event_id(6): MESSAGES[event_id(6)]}),
+    "decode_records.foreign": delivery({event_id(4): MESSAGES[event_id(4)]}),
 }
 """What CloudWatch Logs sends, before it is packed."""
 

@@ -54,6 +54,20 @@ def test_every_record_of_a_delivery_is_told_apart(cloud: Cloud) -> None:
 
 
 @pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("decode_records.nodata", NOTHING | {"nodata": 1}),
+        ("decode_records.foreign", NOTHING | {"foreign": 1}),
+        ("decode_records.s3_object", {"unparsable": 1}),
+    ],
+)
+def test_what_holds_no_probe_lands_nothing(cloud: Cloud, name: str, counts: Json) -> None:
+    assert cloud.invoke("decode_records", load(name)) == counts
+    assert landed(cloud) == []
+
+
+@pytest.mark.usefixtures("planned")
 def test_a_delivery_becomes_one_object_of_its_probes_and_one_of_what_could_not_be_read(cloud: Cloud) -> None:
     cloud.invoke("decode_records", load("decode_records"))
     control, landing, quarantine = sorted(cloud.objects())

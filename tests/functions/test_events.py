@@ -41,6 +41,7 @@ def test_every_function_has_an_event() -> None:
         ("ReconcileRun", "reconcile_run"),
         ("SummarizeRun", "summarize_run"),
         ("SummarizeFailedRun", "summarize_run.failure"),
+        ("PublishReport", "publish_report"),
     ],
 )
 def test_an_event_has_what_the_state_machine_sends(state: str, name: str) -> None:

@@ -1,9 +1,13 @@
 """Functions on the embedded AWS."""
 
 import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from local.cloud.settings import ENDPOINT_TAG
 from tests.local.stacks import REGION, create, function, role, zipped
 
 pytestmark = pytest.mark.slow
@@ -104,3 +108,75 @@ class TestFunctions:
         assert environment["AWS_ENDPOINT_URL"] == region.endpoint
         assert "GATEWAY_PORT" not in environment
         assert "HOME" not in environment
+
+
+TIMEOUT_S = 1
+
+
+class ElsewhereHandler(BaseHTTPRequestHandler):
+    """A Lambda endpoint that answers as `sam local start-lambda` does: 200, whatever happens."""
+
+    def do_POST(self):
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        *_, name, _ = self.path.split("/")
+        answers = {
+            "echo": json.dumps([name, event]),
+            "raise": json.dumps({"errorType": "Unheard", "errorMessage": "of"}),
+            "sleep": "",
+            "nothing": "",
+        }
+        body = answers[event["do"]].encode()
+        if event["do"] == "sleep":
+            time.sleep(TIMEOUT_S)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class TestFunctionsElsewhere:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def name(cls, region):
+        resources = {"Role": role("lambda.amazonaws.com"), "Function": function(PROBES, Timeout=TIMEOUT_S)}
+        return create(region, "elsewhere", resources, {"Function": {"Ref": "Function"}})["Function"]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def endpoint(cls):
+        with ThreadingHTTPServer(("127.0.0.1", 0), ElsewhereHandler) as server:
+            threading.Thread(target=server.serve_forever).start()
+            yield "http://{}:{}".format(*server.server_address)
+            server.shutdown()
+
+    @pytest.fixture
+    def invoke(self, region, name):
+        def invoke(endpoint, **event):
+            client = region.client("lambda")
+            arn = client.get_function_configuration(FunctionName=name)["FunctionArn"]
+            client.tag_resource(Resource=arn, Tags={ENDPOINT_TAG: endpoint})
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(event))
+            return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+        return invoke
+
+    def test_a_tagged_function_is_invoked_at_its_endpoint(self, invoke, endpoint, name):
+        assert invoke(endpoint, do="echo") == ([name, {"do": "echo"}], None)
+
+    def test_an_error_is_told_by_what_it_answers(self, invoke, endpoint):
+        assert invoke(endpoint, do="raise") == ({"errorType": "Unheard", "errorMessage": "of"}, "Unhandled")
+
+    def test_no_answer_is_the_end_of_its_time(self, invoke, endpoint):
+        error, kind = invoke(endpoint, do="sleep")
+        assert (error["errorType"], kind) == ("Sandbox.Timedout", "Unhandled")
+
+    def test_no_answer_before_its_time_is_an_error_of_lambda_s(self, invoke, endpoint):
+        error, kind = invoke(endpoint, do="nothing")
+        assert (error["errorType"], kind) == ("Lambda.ServiceException", "Unhandled")
+
+    def test_an_endpoint_that_is_gone_is_an_error_of_lambda_s(self, invoke):
+        error, kind = invoke("http://127.0.0.1:9", do="echo")
+        assert (error["errorType"], kind) == ("Lambda.ServiceException", "Unhandled")

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from local.cloud.seams.athena import answer_athena_in_trino
 from local.cloud.seams.commands import run_commands_in_boxes
 from local.cloud.seams.events import invoke_functions_of_rules_as_eventbridge_does
-from local.cloud.seams.functions import run_python_functions_on_their_runtime
+from local.cloud.seams.functions import (
+    invoke_tagged_functions_at_their_endpoint,
+    run_python_functions_on_their_runtime,
+)
 from local.cloud.seams.instances import describe_ec2_as_aws_does, validate_flow_logs
 from local.cloud.seams.logs import deliver_logs_as_cloudwatch_does
 from local.cloud.seams.objects import know_when_objects_came_by_the_second
@@ -48,6 +51,7 @@ def install(boxes: Boxes, endpoint: str, state: Path, *, throttled: int = 0) -> 
         throttled: how many attempts of every call are refused.
     """
     run_python_functions_on_their_runtime(endpoint, state / "runtime")
+    invoke_tagged_functions_at_their_endpoint()
     invoke_functions_with_the_role_of_the_state_machine()
     end_executions_for_good()
     invoke_functions_of_rules_as_eventbridge_does()

@@ -4,28 +4,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
-from importlib import metadata
+import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from local.cloud.runtime import link_runtime
+from local.cloud.settings import ENDPOINT_TAG
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from local.cloud.seams.replies import Properties
 
 
 PYTHON: Final = "python"
-_RUNTIME: Final = (
-    "awslambdaric", "boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six",
-    "snapshot-restore-py", "urllib3",
-)  # fmt: skip
-"""What AWS Lambda puts beside a Python function: its runtime client, the SDK, and what these need."""
 
 
 def run_python_functions_on_their_runtime(endpoint: str, runtime: Path) -> None:
@@ -36,7 +36,7 @@ def run_python_functions_on_their_runtime(endpoint: str, runtime: Path) -> None:
     layers, so that one missing from a layer is missed on AWS only. MiniStack also serves Lambda's Runtime API, for
     custom runtimes: so a Python function becomes one, whose bootstrap is awslambdaric.
     """
-    _link_distributions(_RUNTIME, runtime)
+    link_runtime(runtime)
     environment = lambda_svc._provided_worker_env
     code_directory = lambda_svc._provided_runtime_code_dir
     worker_class = lambda_runtime._worker_class_for
@@ -96,11 +96,50 @@ def _layer_directories(config: Properties) -> Iterator[str]:
             yield lambda_svc._docker_extracted_dir(content, "layer")
 
 
-def _link_distributions(names: Iterable[str], directory: Path) -> None:
-    """Make a directory of links to what some distributions have installed here."""
-    directory.mkdir()
-    for name in names:
-        distribution = metadata.distribution(name)
-        tops = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
-        for top in tops:
-            (directory / top).symlink_to(Path(str(distribution.locate_file(top))))
+def invoke_tagged_functions_at_their_endpoint() -> None:
+    """Invoke a function that is tagged so at another Lambda endpoint, as that of `sam local start-lambda`.
+
+    MiniStack runs every function itself. Step Functions' own local edition has such a setting for all functions
+    together, which would leave none to answer the custom resources of a stack while it is created.
+    """
+    execute = lambda_svc._execute_function_warm
+
+    def execute_where_it_is(function: Properties, event: object, request_id: str) -> dict[str, Any]:
+        endpoint = function.get("tags", {}).get(ENDPOINT_TAG)
+        if endpoint is None:
+            answer: dict[str, Any] = execute(function, event, request_id)
+            return answer
+        config = function.get("config") or function
+        try:
+            return _answer(endpoint, config["FunctionName"], event, config["Timeout"])
+        except OSError as reason:
+            error = {
+                "errorType": "Lambda.ServiceException",
+                "errorMessage": f"{endpoint} does not answer: {reason}",
+            }
+            return {"body": error, "error": True}
+
+    lambda_svc._execute_function_warm = execute_where_it_is
+
+
+_LONGEST_START_S: Final = 60.0
+"""A container's start is no time of the function's."""
+
+
+def _answer(endpoint: str, name: str, event: object, timeout_s: float) -> dict[str, Any]:
+    """What a function answers at a Lambda endpoint, in MiniStack's words.
+
+    `sam local start-lambda` answers 200 and no X-Amz-Function-Error when a handler raises, and nothing at all when
+    its time is up, or its container listens too late (aws-sam-cli 1.170.0): only the payload and the time tell.
+    """
+    began = time.monotonic()
+    path = f"{endpoint}/2015-03-31/functions/{name}/invocations"
+    request = urllib.request.Request(path, json.dumps(event).encode(), method="POST")  # noqa: S310 - http, as tagged
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=timeout_s + _LONGEST_START_S) as response:
+        text = response.read()
+    if not text.strip():
+        kind = "Lambda.ServiceException" if time.monotonic() - began < timeout_s else "Sandbox.Timedout"
+        return {"body": {"errorType": kind, "errorMessage": f"{name} gave no answer"}, "error": True}
+    body = json.loads(text)
+    return {"body": body, "error": True} if isinstance(body, dict) and "errorType" in body else {"body": body}
