@@ -1,8 +1,9 @@
-"""SummarizeRun: the verdict of a run, its counts, percentiles and metrics; also of a run that failed."""
+"""SummarizeRun: the verdict of a run, its counts, percentiles, profiles and metrics; also of a run that failed."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowlag.first_delivery import EXPIRED
@@ -11,15 +12,20 @@ from flowlag.summary import ArmSummary, RunSummary
 from flowlag.verdict import judge
 from flowlag_aws.evidence import read_clocks
 from flowlag_aws.metrics import publish
+from flowlag_aws.reports import Reports
 from flowlag_aws.rows import Rows
 from flowlag_aws.settings import Results
 from flowlag_aws.telemetry import logger
+from flowlag_report.profile import LEDGER_COLUMNS, OBSERVATION_COLUMNS, Profile, column, profile_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from flowlag.plan import RunPlan
     from flowlag_aws.store import Store
+    from flowlag_report.profile import Whole
 
 _NOTHING = {"ledger_closed": True, "capture_closed": True, "failures": {}, "arms": []}
 """What is known of a run that failed before it was reconciled."""
@@ -28,7 +34,8 @@ _NOTHING = {"ledger_closed": True, "capture_closed": True, "failures": {}, "arms
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """`{run_id, reconciled}`, or `{run_id, failure}` after a failed step, to the summary; `{}` without a plan."""
-    rows = Rows.of(Results.read())
+    settings = Results.read()
+    rows = Rows.of(settings)
     if "failure" in event and rows.work.find_plan(event["run_id"]) is None:
         return {}  # PlanRun failed, so there is no run to keep
     plan = rows.work.plan(event["run_id"])
@@ -54,13 +61,52 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         for each in closed
     ]
     summary = RunSummary.of(plan.run_id, plan.source, verdict, arms)
-    rows.put_run(plan, summary, read_clocks(rows.work, plan))
+    # The row comes first: a run that is aborted in between has no profile yet, and no other verdict in one.
+    run = rows.put_run(plan, summary, read_clocks(rows.work, plan))
+    _put_profiles(Reports.of(settings), plan, run, _profiles(rows, plan, run, closed))
     publish(summary)
     logger.info(
         "run summarized",
         extra={"run_id": plan.run_id, "verdict": summary.verdict, "reasons": summary.reasons},
     )
     return dict(summary.to_json())
+
+
+def _profiles(
+    rows: Rows, plan: RunPlan, run: Mapping[str, Any], closed: Sequence[Mapping[str, Any]]
+) -> Iterator[Profile]:
+    """The profile of each arm that was reconciled."""
+    if not closed:
+        return
+    ledger = _whole(rows.ledger(plan, LEDGER_COLUMNS))
+    for arm, each in zip(run["arms"], closed, strict=True):
+        yield profile_of(
+            _whole(rows.observed(each["observations"], OBSERVATION_COLUMNS)),
+            ledger,
+            {**run, "region": plan.region},
+            arm,
+            rows.first_delivery(plan, arm["arm"]),
+            burst_gap_s=plan.request.burst_gap_s,
+        )
+
+
+def _whole(columns: Mapping[str, Sequence[int | None]]) -> dict[str, Whole]:
+    return {name: column(values) for name, values in columns.items()}
+
+
+def _put_profiles(reports: Reports, plan: RunPlan, run: Mapping[str, Any], profiles: Iterable[Profile]) -> None:
+    """Write the profiles, and into one that is there without having been made now the verdict of its run."""
+    made = {each.arm: each for each in profiles}
+    for arm in plan.arms:
+        if profile := made.get(arm.name) or _judged(reports.find_profile(plan, arm.name), run):
+            reports.put_profile(plan, arm.name, profile.to_bytes())
+
+
+def _judged(profile: bytes | None, run: Mapping[str, Any]) -> Profile | None:
+    """A profile that an attempt left which then failed, with the verdict that the run has after all."""
+    if profile is None:
+        return None
+    return replace(Profile.of_bytes(profile), verdict=run["verdict"], reasons=tuple(run["reasons"]))
 
 
 def _failures_of_run(work: Store, plan: RunPlan, event: dict[str, Any]) -> list[dict[str, str]]:

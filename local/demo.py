@@ -24,6 +24,7 @@ from local.download import download_results
 from local.flow_logs.faults import Faults
 from local.progress import Steps
 from local.render import demo_intro, demo_result
+from local.report import report, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ class DemoOptions:
         time_scale: how many times as fast as the preset it is.
         traffic_s: length of the traffic window.
         loss: share of records that the service loses.
-        out: folder that the run's Parquet is copied to.
+        out: folder that the run's tables and the page are left in.
     """
 
     preset: str = "xen-600"
@@ -84,7 +85,7 @@ def main(options: DemoOptions, *, keep: bool, as_json: bool) -> int:
     screen, aside = Console(highlight=False), Console(highlight=False, stderr=True)
     if not as_json:
         screen.print(demo_intro(options.preset, options.time_scale))
-    steps = Steps(_expected(options), aside)
+    steps = Steps(_expected(options), Console(highlight=False, stderr=True, quiet=as_json))
     with steps, ExitStack() as up:
         steps.enter(STARTING)
         region = up.enter_context(
@@ -93,6 +94,7 @@ def main(options: DemoOptions, *, keep: bool, as_json: bool) -> int:
         try:
             result = run_demo(options, region, steps)
         except DemoFailed as failure:
+            steps.finish()
             aside.print(f"flowlag: {failure}")
             return 1
         steps.finish()
@@ -117,8 +119,7 @@ def _expected(options: DemoOptions) -> Expected:
         (DEPLOYING, 3),
         ("PlanRun", 1),
         ("StartTraffic", 5),
-        ("CreateFlowLog", 1),
-        ("WaitForDelivery", publish_every_s / 2),
+        ("EachArm", 1 + publish_every_s / 2),
         ("TrafficWindow", request["traffic_s"]),
         ("StopTraffic", 4),
         ("Drain", request["drain_s"]),
@@ -155,7 +156,16 @@ def run_demo(options: DemoOptions, region: Region, steps: Steps) -> dict[str, An
     )
     folder = download_results(region.client("s3"), outputs["ResultsBucketName"], run_id, options.out)
     summary = json.loads(execution["output"])
-    return _result(summary, execution["status"], answer.rows, region, options) | {"results": str(folder)}
+    result = _result(summary, execution["status"], answer.rows, region, options)
+    return result | {"results": str(folder), "report": str(_report(folder, options))}
+
+
+def _report(folder: Path, options: DemoOptions) -> Path:
+    """Make the page of the run, and return where it is."""
+    made = report([folder], time.time_ns() // 1_000, burst_gap_s=options.request()["burst_gap_s"])
+    page = options.out / "report.html"
+    write(page, made.html)
+    return page
 
 
 def _run(region: Region, machine: str, run_id: str, request: Mapping[str, Any], steps: Steps) -> dict[str, Any]:

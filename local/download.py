@@ -1,4 +1,4 @@
-"""Results to keep: a run's Parquet copied out of the embedded AWS before that goes away."""
+"""Results to keep: a run's tables and profiles copied out of the embedded AWS before that goes away."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowlag.tables import TABLES
+from flowlag.tables import PROFILES, TABLES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
 def download_results(client: S3Client, bucket: str, run_id: str, out: Path) -> Path:
-    """Copy the tables' objects of a run to `out/<run_id>/`, whole or not at all, and return that folder."""
+    """Copy a run's tables and profiles to `out/<run_id>/`, whole or not at all, and return that folder."""
     out.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{run_id}.", dir=out))
     try:
-        for table in TABLES:
+        for table in (*TABLES, PROFILES):
             for key in _keys(client, bucket, f"{table}/", run_id):
                 target = part / key
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,7 @@ def demo_result(result: Mapping[str, Any]) -> Group:
             f"{result['results']}' or 'flowlag analyze {result['results']} --burst-gap {result['burst_gap_s']:g}'."
         ),
     ]
+    lines.append(f"The page is {result['report']}.")
     if result["network"] != "namespaces":
         lines.insert(0, f"No network could be made here, so packets were handed over in memory: {result['why']}.")
     return Group(table, *map(Text, lines))

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlag.tables import OBSERVATIONS, RUNS, SCHEMA_VERSION, TABLES
@@ -45,6 +45,7 @@ def rows(table: str) -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("table", TABLES)
+@settings(max_examples=40)  # each is a table with hundreds of values
 @given(data=st.data())
 def test_any_rows_of_any_table_come_back_as_they_were(table: str, data: st.DataObject) -> None:
     written = data.draw(rows(table))

@@ -141,7 +141,7 @@ def test_a_run_by_hand() -> None:
     records = 2 * 2 * 4_224 + 12 * 4_824 / 60
     assert items["flow logs to CloudWatch Logs"].usd == pytest.approx(records * (170 + 26) / 1e9 * 0.57)
     deliveries = 4_824 / 60
-    assert items["function requests"].quantity == pytest.approx(6 + 1 + 6 + deliveries)
+    assert items["function requests"].quantity == pytest.approx(7 + 1 + 6 + deliveries)
 
 
 def test_each_arm_publishes_metrics_of_its_own_for_an_hour() -> None:
@@ -321,7 +321,7 @@ def test_more_days_and_more_regions_cost_more(request: RunRequest, days: int, re
 
 def test_results_travel_home_and_queries_are_asked_there() -> None:
     home, satellite = estimate_campaign(DEFAULT, ["eu-west-1", "us-east-1"], runs_per_day=1, days=1).regions
-    travels = "results to the home region"
+    travels = "results and report between regions"
     assert (quantities(home.run)[travels], quantities(satellite.standing)["queries"]) == (0, 0)
     assert (quantities(satellite.standing)["dashboard"], quantities(home.standing)["dashboard"] > 0) == (0, True)
     assert quantities(satellite.run)[travels] > 0

@@ -8,7 +8,17 @@ from flowlag.first_delivery import FirstDelivery
 from flowlag.ledger import LedgerEntry
 from flowlag.observation import Observation
 from flowlag.reconcile import Counts
-from flowlag.tables import FIRST_DELIVERIES, LEDGER, MISSING_REASONS, OBSERVATIONS, RUNS, TABLES, object_key
+from flowlag.tables import (
+    FIRST_DELIVERIES,
+    LEDGER,
+    MISSING_REASONS,
+    OBSERVATIONS,
+    PROFILES,
+    RUNS,
+    TABLES,
+    object_key,
+    profile_key,
+)
 
 DELAYS = {"delay_s", "ingest_delay_s", "timestamp_error_s", "subscription_delay_s"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +39,14 @@ def test_the_last_microsecond_of_a_day_is_not_yet_the_next() -> None:
     midnight = 1_646_352_000_000_000
     assert "dt=2022-03-03" in object_key("runs", "eu-west-1", midnight - 1, "run-1")
     assert "dt=2022-03-04" in object_key("runs", "eu-west-1", midnight, "run-1")
+
+
+def test_a_profile_lies_by_region_and_day_as_rows_do_and_in_no_table() -> None:
+    at = 1_646_352_000_000_000
+    key = profile_key("eu-west-1", at, "run-1", "cloudwatch-600")
+    assert key == "profiles/region=eu-west-1/dt=2022-03-04/run-1.cloudwatch-600.json"
+    assert key.rpartition("/")[0] == object_key("profiles", "eu-west-1", at, "run-1").rpartition("/")[0]
+    assert PROFILES not in TABLES
 
 
 def test_an_observations_row_is_an_observation_with_its_delays_and_without_its_partition() -> None:

@@ -53,6 +53,11 @@ def test_a_sender_that_was_cut_short_makes_a_run_partial() -> None:
     )
 
 
+def test_a_capture_that_was_cut_short_makes_a_run_partial() -> None:
+    reason = "the capture was cut short, so that some loss on the wire may count as not recorded"
+    assert judge({"cloudwatch-600": counts(60)}, capture_closed=False) == Verdict(PARTIAL, (reason,))
+
+
 def test_a_failed_step_makes_a_run_partial_in_its_own_words() -> None:
     verdict = judge({"cloudwatch-600": counts(60)}, failures=["StopTraffic: the command timed out"])
     assert verdict == Verdict(PARTIAL, ("StopTraffic: the command timed out",))

@@ -36,6 +36,7 @@ class Template:
             "WorkBucket": WORK_BUCKET,
             "WorkBucket.Arn": f"arn:aws:s3:::{WORK_BUCKET}",
             "ResultsBucket": RESULTS_BUCKET,
+            "ResultsBucket.Arn": f"arn:aws:s3:::{RESULTS_BUCKET}",
             "FlowLogDeliveryRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/deliver",
             "DecodeRecordsFunction.Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:decode",
         }

@@ -58,7 +58,7 @@ def test_the_template_sets_no_variable_that_no_function_reads(parameters: dict[s
 )
 def test_results_go_home(parameters: dict[str, str], bucket: str, region: str) -> None:
     template = Template(**parameters)
-    for function in ("ReconcileRun", "SummarizeRun", "DecodeRecords", "Sweep"):
+    for function in ("ReconcileRun", "SummarizeRun", "PublishReport", "DecodeRecords", "Sweep"):
         environment = template.environment(f"{function}Function")
         assert (environment["RESULTS_BUCKET"], environment["RESULTS_REGION"]) == (bucket, region)
 

@@ -6,40 +6,24 @@ from typing import Any
 import pytest
 
 from flowlag.cost import cost_usd
-from flowlag.observation import Observation, observe
 from flowlag.plan import Arm
-from flowlag.probe import Probe
 from flowlag.tables import RUNS
-from flowlag_aws.rows import Rows
 from flowlag_aws.store import NotStored
+from flowlag_report.profile import Profile
+from tests.functions.closed import BURSTS, LEDGER, OBSERVATIONS, TRAFFIC, close
 from tests.functions.events import RECONCILED, load
 from tests.functions.objects import TEXT, plan_with
-from tests.functions.run import ARM, NOON, PLAN, Json, instant
+from tests.functions.run import ARM, PLAN, Json
 from tests.functions.stack import STATES, Cloud
 
 RUN = f"runs/region=eu-west-1/dt=2026-11-23/{PLAN.run_id}.parquet"
-BURSTS = (instant(NOON + 100), instant(NOON + 100) + 400_000, instant(NOON + 160))
-"""Ingestion times: two deliveries of one burst, and another burst a minute later."""
-
-
-def observation(number: int) -> Observation:
-    """One of 58 probes, one a second; the first half is in the first window."""
-    tick, window = NOON + number, instant(NOON + 60 * (number >= 30))
-    probe = Probe(tick, tick % 65_536, instant(tick), window, None, 1, 40, 2, "ACCEPT", "OK")
-    ingested_at = BURSTS[number * len(BURSTS) // 58]
-    return observe(probe, PLAN, PLAN.arms[0], event_id=f"{number}", ingested_at=ingested_at)
-
-
-TRAFFIC = {"sending": {"clock_offset_s": 0.0012}, "capture": {"clock_offset_s": -0.0003}}
-OBSERVATIONS = [observation(number) for number in range(58)]
 DELAYS = sorted(map(attrgetter("delay_s"), OBSERVATIONS))
 
 
 @pytest.fixture
 def reconciled(cloud: Cloud, planned: object) -> Cloud:
     assert planned
-    key = Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, OBSERVATIONS)
-    assert key == RECONCILED["arms"][0]["observations"]
+    assert close(cloud) == RECONCILED["arms"][0]["observations"]
     cloud.store.put_control(PLAN.run_id, "traffic", TRAFFIC)
     return cloud
 
@@ -153,7 +137,7 @@ def test_a_run_that_lacks_something_for_a_reason_of_ours_is_partial(
 
 @pytest.mark.usefixtures("planned")
 def test_a_run_in_which_nothing_was_observed_is_void_and_kept(cloud: Cloud) -> None:
-    key = Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, [])
+    key = close(cloud, [])
     lost = {"observed": 0, "missing": {"not_recorded": 60}}
     summary = summarize(cloud, lost, first_delivery="expired", first_delivery_s=None)
     assert key == RECONCILED["arms"][0]["observations"]
@@ -198,6 +182,73 @@ def test_the_row_names_the_experiment_that_asked(cloud: Cloud) -> None:
     assert cloud.rows(RUN)[0]["experiment"] == "default"
 
 
+# ---------------------------------------------------------------- profiles
+PROFILE = f"profiles/region=eu-west-1/dt=2026-11-23/{PLAN.run_id}.{ARM}.json"
+
+
+def test_each_arm_gets_a_profile_that_says_what_its_row_says(reconciled: Cloud) -> None:
+    key = close(reconciled, OBSERVATIONS[:30], plan_with(reconciled, *PLAN.arms, TEXT), TEXT)
+    (arm,) = RECONCILED["arms"]
+    text = arm | {"arm": TEXT.name, "observations": key, "counts": arm["counts"] | {"observed": 30}}
+    reconciled.invoke("summarize_run", load("summarize_run") | {"reconciled": RECONCILED | {"arms": [arm, text]}})
+    profiles = [Profile.of_bytes(data) for data in reconciled.objects("profiles/").values()]
+    (run,) = reconciled.rows(RUN)
+    assert [each.arm for each in profiles] == [ARM, TEXT.name]
+    for profile, row, n_observed in zip(profiles, run["arms"], (58, 30), strict=True):
+        for name in ("run_id", "source", "experiment", "started_at", "hypervisor", "instance_type", "verdict"):
+            assert getattr(profile, name) == run[name]
+        for name in ("arm", "destination", "file_format", "aggregation_interval_s", "level"):
+            assert getattr(profile, name) == row[name]
+        assert {name: row[name] for name in profile.counts if name in row} == {
+            name: count for name, count in profile.counts.items() if name in row
+        }
+        assert (profile.region, profile.delivered) == (PLAN.region, n_observed)
+        assert profile.delay_s is not None
+        assert (profile.delay_s["min"], profile.delay_s["max"]) == (row["delay_min_s"], row["delay_max_s"])
+
+
+def test_a_profile_has_the_windows_and_the_first_delivery_of_its_arm(reconciled: Cloud) -> None:
+    summarize(reconciled)
+    profile = Profile.of_bytes(reconciled.objects()[PROFILE])
+    assert {ingested for *_, ingested in profile.windows} == set(BURSTS)
+    assert profile.first_delivery is not None
+    assert profile.first_delivery["first_record_s"] == pytest.approx(99.75)  # since T0, before the call
+    unrecorded = [entry.tick for entry in LEDGER.entries[58:]]
+    assert profile.missing == {"unrecorded": [(unrecorded[0], len(unrecorded))]}
+
+
+def test_bursts_of_a_profile_are_those_of_the_summary(reconciled: Cloud) -> None:
+    plan = replace(PLAN, request=replace(PLAN.request, burst_gap_s=0.1))
+    reconciled.store.put_control(plan.run_id, "plan", plan.to_json())
+    (arm,) = summarize(reconciled)["arms"]
+    profile = Profile.of_bytes(reconciled.objects()[PROFILE])
+    assert (profile.n_bursts, profile.burst_period_s) == (arm["n_bursts"], arm["burst_period_s"]) == (3, 30.0)
+
+
+def test_an_arm_without_observations_has_a_profile_that_says_so(planned: object, cloud: Cloud) -> None:
+    assert planned
+    close(cloud, [])
+    summarize(cloud, {"observed": 0, "missing": {"not_recorded": 60}}, first_delivery="expired")
+    profile = Profile.of_bytes(cloud.objects()[PROFILE])
+    assert (profile.verdict, profile.delay_s, profile.delivered) == ("void", None, 0)
+
+
+@pytest.mark.usefixtures("planned")
+def test_an_arm_that_was_not_reconciled_has_none(cloud: Cloud) -> None:
+    cloud.invoke("summarize_run", load("summarize_run.failure"))
+    assert cloud.objects("profiles/") == {}
+
+
+def test_a_profile_of_an_attempt_that_then_failed_has_the_runs_verdict_after_all(reconciled: Cloud) -> None:
+    summarize(reconciled)
+    before = Profile.of_bytes(reconciled.objects()[PROFILE])
+    reconciled.invoke("summarize_run", load("summarize_run.failure"))
+    (run,) = reconciled.rows(RUN)
+    after = Profile.of_bytes(reconciled.objects()[PROFILE])
+    assert (before.verdict, run["verdict"]) == ("complete", "void")
+    assert after == replace(before, verdict="void", reasons=tuple(run["reasons"]))
+
+
 # ---------------------------------------------------------------- an arm that failed
 REFUSED = {"Error": "FlowLogRefused", "Cause": "EC2 would not create a flow log: LimitExceeded: two at most"}
 
@@ -231,8 +282,7 @@ def test_an_arm_that_failed_after_its_flow_log_was_created_has_its_observations_
 
 def test_what_an_arm_was_is_in_its_part_of_the_row(cloud: Cloud) -> None:
     parquet = Arm(destination="s3", file_format="parquet", aggregation_interval_s=60, level="vpc")
-    plan_with(cloud, parquet)
-    key = Rows(cloud.store, cloud.results).put_observations(PLAN, parquet.name, [])
+    key = close(cloud, [], plan_with(cloud, parquet), parquet)
     summarize(cloud, arm=parquet.name, observations=key)
     (arm,) = cloud.rows(RUN)[0]["arms"]
     names = ("arm", "destination", "file_format", "aggregation_interval_s", "level")
@@ -275,7 +325,7 @@ def test_a_delay_that_nobody_measured_is_no_metric(
     planned: object, cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert planned
-    Rows(cloud.store, cloud.results).put_observations(PLAN, ARM, [])
+    close(cloud, [])
     summarize(
         cloud, {"observed": 0, "missing": {"not_recorded": 60}}, first_delivery="expired", first_delivery_s=None
     )

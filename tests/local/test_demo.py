@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from local.cli import main
 from local.cloud.region import Region
-from local.demo import DemoOptions, run_demo
 from local.network.virtual import unavailable
-from local.progress import Steps
+from tests.report.browser import VIEWS, Opened, chromium, needs_chromium
 
 FLOWLAG = Path(sys.executable).parent / "flowlag"
 TOLERANCE_NS = 50_000_000
@@ -29,35 +31,30 @@ pytestmark = [
 ]
 
 
-class Quiet(Steps):
-    """Progress that nobody looks at."""
-
-    def __init__(self):
-        """Start nothing."""
-
-    def enter(self, name):
-        """Say nothing."""
-
-
 # ---------------------------------------------------------------- the truth
 ARMS = ("cloudwatch-60", "cloudwatch-600", "s3-text-600", "s3-parquet-600")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """One whole demo: its result, its rows, and the flow-log service's own log."""
-    out = tmp_path_factory.mktemp("out")
-    options = DemoOptions(out=out)
-    with Region(
-        preset=options.preset, time_scale=options.time_scale, state_dir=tmp_path_factory.mktemp("state")
-    ) as region:
-        result = run_demo(options, region, Quiet())
-        events = [json.loads(line) for line in region.service_log.read_text().splitlines()]
+    """One whole demo: what it says with `--json`, its rows, and the flow-log service's own log, which is kept."""
+    out, state = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("local.demo.Region", partial(Region, state_dir=state))
+        done = CliRunner().invoke(main, ["demo", "--json", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    (log,) = state.iterdir()
+    events = [json.loads(line) for line in log.read_text().splitlines()]
     return result, rows_of(result, "observations"), events
 
 
 def rows_of(result, table):
-    files = sorted((Path(result["results"]) / table).rglob("*.parquet"))
+    return rows_in(Path(result["results"]), table)
+
+
+def rows_in(folder, table):
+    files = sorted((folder / table).rglob("*.parquet"))
     return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
 
 
@@ -193,6 +190,46 @@ def test_every_other_table_has_its_rows(demo):
     assert not (Path(result["results"]) / "quarantine").exists()
 
 
+# ---------------------------------------------------------------- its page
+NOTHING_TO_DRAW = {
+    "gaps": "No tick between the first record and the last is missing, so there is no gap.",
+    "cost": "Nothing here was bought of AWS. What a campaign would cost there, flowlag estimate tells.",
+    "left-out": "No run is void.",
+}
+"""A run on this machine from which nothing is missing."""
+
+
+@needs_chromium
+def test_the_page_of_the_demo_draws_every_view_and_answers_to_clicks(demo):
+    result, rows, _ = demo
+    with chromium() as browser:
+        opened = Opened(browser, Path(result["report"]))
+        page = opened.page
+        assert "These are local, not AWS, delays" in opened.text("#source")
+        for view in VIEWS:
+            if view in NOTHING_TO_DRAW:
+                assert opened.text(f"#{view} .finding") == NOTHING_TO_DRAW[view]
+            else:
+                assert opened.rows(view), view
+                assert page.locator(f"#{view} .chart svg path, #{view} tbody td").count() > 5, view
+        shown = {arm["name"]: arm["delay_s"] for arm in json.loads(page.locator("#data").text_content())["arms"]}
+        for arm in ARMS:
+            delays = [row["delay_s"] for row in of_arm(rows, arm)]
+            assert (shown[arm]["min"], shown[arm]["max"]) == (min(delays), max(delays))
+
+        page.get_by_label("Destination").select_option("S3")
+        page.get_by_role("slider", name="and looks back").press("End")
+        page.get_by_role("button", name="Dark mode").click()
+        opened.settle()
+
+        assert {each["arm"] for each in opened.rows("delays")} == {"S3 text (600 s)", "S3 Parquet (600 s)"}
+        assert {each["missed_share"] for each in opened.rows("lookback")} == {0}
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+        assert {"destination=s3", "theme=dark"} <= set(page.url.partition("#")[2].split("&"))
+        opened.close()
+    assert opened.faults == []
+
+
 # ---------------------------------------------------------------- the command
 @pytest.fixture
 def place(tmp_path):
@@ -202,22 +239,6 @@ def place(tmp_path):
     return {**os.environ, "TMPDIR": str(scratch)}, tmp_path
 
 
-def test_what_is_lost_is_missing_and_the_first_line_says_local(place):
-    environment, folder = place
-    command = [FLOWLAG, "demo", "--preset", "nitro-60", "--duration", "8", "--loss", "0.3", "--out", folder / "out"]
-
-    as_json = subprocess.run(
-        [*command, "--json"], env=environment, cwd=folder, capture_output=True, text=True, check=True
-    )
-
-    result = json.loads(as_json.stdout)
-    for arm in result["arms"].values():
-        assert arm["ledger_ticks"] == arm["observed"] + sum(arm["missing"].values())
-        assert arm["missing"].keys() == {"not_recorded"}
-    assert result["athena_rows"] == sum(arm["observed"] for arm in result["arms"].values())
-    assert left_behind(folder) == []
-
-
 WITHOUT_PRIVILEGES = (
     *("unshare", "--user", "--map-root-user", "sh", "-c"),
     'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"',
@@ -225,11 +246,11 @@ WITHOUT_PRIVILEGES = (
 )
 
 
-def test_without_a_network_packets_are_handed_over_in_memory_and_the_output_says_so(place):
+def test_without_a_network_packets_are_handed_over_in_memory_and_what_is_lost_is_missing(place):
     if not (shutil.which("unshare") and shutil.which("setpriv")):
         pytest.skip("privileges are dropped with unshare and setpriv, of util-linux")
     environment, folder = place
-    command = [FLOWLAG, "demo", "--preset", "nitro-60", "--duration", "8", "--out", folder / "out"]
+    command = [FLOWLAG, "demo", "--preset", "nitro-60", "--duration", "8", "--loss", "0.3", "--out", folder / "out"]
 
     done = subprocess.run(
         [*WITHOUT_PRIVILEGES, *command], env=environment, cwd=folder, capture_output=True, text=True, check=True
@@ -238,7 +259,19 @@ def test_without_a_network_packets_are_handed_over_in_memory_and_the_output_says
     first, *rest = done.stdout.splitlines()
     assert "local, not AWS, delays" in first
     assert "No network could be made here, so packets were handed over in memory" in "\n".join(rest)
-    assert "Verdict: complete." in " ".join(" ".join(rest).split())
+    (results,) = (path for path in (folder / "out").iterdir() if path.is_dir())
+    (run,) = rows_in(results, "runs")
+    assert f"Verdict: {run['verdict']}" in " ".join(" ".join(rest).split())
+    # Not complete only where the machine was too busy to send every probe in time.
+    assert [reason for reason in run["reasons"] if "the sender missed" not in reason] == []
+    for arm in run["arms"]:
+        missing = [arm[cause] for cause in ("never_sent", "lost_on_wire", "not_recorded", "expected_missing")]
+        assert arm["ledger_ticks"] == arm["observed"] + sum(missing)
+        assert arm["not_recorded"] > arm["lost_on_wire"] == 0
+    page = (folder / "out" / "report.html").read_text()
+    assert "These are local, not AWS, delays" in page
+    assert run["run_id"] in page
+    assert str(folder / "out" / "report.html") in "".join(done.stdout.split())
     assert left_behind(folder) == []
 
 

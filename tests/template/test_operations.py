@@ -129,7 +129,7 @@ def test_there_is_an_alarm_for_each_thing_that_goes_wrong() -> None:
         if isinstance(dimension, dict) and isinstance(dimension.get("Value"), dict)
     }
     queues = of_type("AWS::SQS::Queue").keys()
-    assert of_resources == {MACHINE_ID, "SweepFunction", "AWS::StackName", *queues}
+    assert of_resources == {MACHINE_ID, "SweepFunction", "PublishReportFunction", "AWS::StackName", *queues}
 
 
 @each_alarm

@@ -164,6 +164,11 @@ def test_no_run_starts_by_itself_unless_somebody_wants_it(
         ),
         ({"HomeRegion": "eu-west-1", "HomeBucket": "flowlag-resultsbucket-1a2b3c"}, []),
         ({"HomeBucket": "flowlag-resultsbucket-1a2b3c"}, []),
+        ({"PublishedReport": "cloudfront"}, []),
+        (
+            {"PublishedReport": "cloudfront", "HomeBucket": "flowlag-resultsbucket-1a2b3c"},
+            ["only the stack that makes the results bucket can publish its report, so HomeBucket must be empty"],
+        ),
     ],
 )
 def test_what_is_only_half_said_is_refused(parameters: dict[str, str], refused: list[str]) -> None:

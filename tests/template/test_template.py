@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from flowlag.tables import TABLES
+from flowlag_aws.reports import PAGE, REPORTS
 from tests.functions.template import RESULTS_BUCKET, Template
 from tests.template.parsed import (
     CONDITIONS,
@@ -181,7 +182,13 @@ def test_what_a_function_logs_goes_one_day(function: str) -> None:
 def imported_by(module: str) -> frozenset[str]:
     """What a module imports when it runs, and what that imports."""
     graph = grimp.build_graph(
-        "functions", "flowlag_aws", "flowlag", include_external_packages=True, exclude_type_checking_imports=True
+        "functions",
+        "flowlag_aws",
+        "flowlag_report",
+        "flowlag_stats",
+        "flowlag",
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
     )
     return frozenset(graph.find_upstream_modules(module))
 
@@ -193,6 +200,8 @@ def test_a_function_has_the_layers_that_it_needs_and_no_more(function: str) -> N
         "CoreLayer": "flowlag" in {name.partition(".")[0] for name in imports},
         "AwsLayer": "flowlag_aws" in {name.partition(".")[0] for name in imports},
         "ArrowLayer": "pyarrow" in imports,
+        "StatsLayer": "numpy" in imports,
+        "ReportLayer": "flowlag_report" in {name.partition(".")[0] for name in imports},
         "SenderLayer": "flowlag_aws.bundle" in imports,
     }
     layers = [*GLOBALS["Layers"], *FUNCTIONS[function].get("Layers", [])]
@@ -289,6 +298,65 @@ def test_a_bucket_is_reached_by_tls_only(bucket: str) -> None:
     assert denial["Resource"] == whole
 
 
+# ---------------------------------------------------------------- the report
+PUBLISHED = {"PublishedReport": "cloudfront"}
+OF_CLOUDFRONT = {name for name, each in RESOURCES.items() if each["Type"].startswith("AWS::CloudFront::")}
+
+
+def published(**parameters: str) -> Template:
+    """The template of a stack that publishes its report, and the names that CloudFront would give."""
+    template = Template(**PUBLISHED, **parameters)
+    template.values |= {"ReportDistribution": "E1FLOWLAG", "ReportDistribution.DomainName": "d1.cloudfront.net"}
+    return template
+
+
+def of_cloudfront(template: Template) -> list[Statement]:
+    """What the policy of the results bucket allows CloudFront."""
+    statements = template.resolve(RESOURCES["ResultsBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"])
+    return [each for each in statements if each["Principal"] == {"Service": "cloudfront.amazonaws.com"}]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"HomeRegion": "eu-west-1", "HomeBucket": "flowlag-resultsbucket-1a2b3c", **PUBLISHED}],
+    ids=["by default", "away from home"],
+)
+def test_nothing_is_published(parameters: dict[str, str]) -> None:
+    assert len(OF_CLOUDFRONT) == 2
+    assert {RESOURCES[name]["Condition"] for name in OF_CLOUDFRONT} == {"PublishesReport"}
+    assert TEMPLATE["Outputs"]["ReportUrl"]["Condition"] == "PublishesReport"
+    assert not Template(**parameters).holds("PublishesReport")
+    assert of_cloudfront(Template(**parameters)) == []
+
+
+def test_who_publishes_lets_one_distribution_read_the_reports_and_nothing_else() -> None:
+    template = published()
+    assert template.holds("PublishesReport")
+    (statement,) = of_cloudfront(template)
+    account = template.values["AWS::AccountId"]
+    assert {key: value for key, value in statement.items() if key != "Sid"} == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{RESULTS_BUCKET}/{REPORTS}*",
+        "Condition": {"StringEquals": {"aws:SourceArn": f"arn:aws:cloudfront::{account}:distribution/E1FLOWLAG"}},
+    }
+
+
+def test_the_distribution_signs_speaks_tls_and_begins_with_the_scheduled_experiment() -> None:
+    access = RESOURCES["ReportAccess"]["Properties"]["OriginAccessControlConfig"]
+    assert (access["SigningBehavior"], access["OriginAccessControlOriginType"]) == ("always", "s3")
+    distribution = RESOURCES["ReportDistribution"]["Properties"]["DistributionConfig"]
+    (origin,) = distribution["Origins"]
+    assert origin["OriginAccessControlId"] == {"Fn::GetAtt": ["ReportAccess", "Id"]}
+    assert origin["OriginPath"] == f"/{REPORTS}".rstrip("/")
+    assert distribution["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    root = published(Experiment="s3-layouts").resolve(distribution["DefaultRootObject"])
+    assert root == f"s3-layouts/{PAGE}"
+    assert published().resolve(TEMPLATE["Outputs"]["ReportUrl"]["Value"]) == "https://d1.cloudfront.net/"
+
+
+# ---------------------------------------------------------------- buckets that stay
 def test_of_the_buckets_only_the_results_outlive_the_stack() -> None:
     kept = {name: (RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]) for name in BUCKETS}
     assert kept == {"ResultsBucket": ("Retain", "Retain"), "WorkBucket": ("Delete", "Delete")}

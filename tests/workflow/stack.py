@@ -23,7 +23,7 @@ from tests.workflow.traffic import Traffic
 from tests.workflow.world import RunInTheWorld, World
 
 RUN_TAG = "flowlag:run-id"
-PATIENCE_S = 120
+PATIENCE_S = 300
 LOOK_EVERY_S = 0.4
 
 REQUEST = {"rate": 10, "traffic_s": 1, "drain_s": 25, "poll_interval_s": 5, "first_delivery_timeout_s": 120}
@@ -32,8 +32,16 @@ REQUEST = {"rate": 10, "traffic_s": 1, "drain_s": 25, "poll_interval_s": 5, "fir
 Scaled down, it still drains for more than a second: what comes in the very second of its closing is late.
 """
 
-LAYERS = {"AwsLayer": "aws.zip", "ArrowLayer": "arrow.zip"}
+LAYERS = {"AwsLayer": "aws.zip", "ArrowLayer": "arrow.zip", "StatsLayer": "stats.zip"}
 """This machine's layers, for what others wrote: our own packages, as they are now, go in with the functions."""
+
+PACKAGES = (
+    "layers/core/flowlag",
+    "layers/aws/flowlag_aws",
+    "layers/stats/flowlag_stats",
+    "layers/report/flowlag_report",
+    "sender",
+)
 
 type Layers = Mapping[str, str]
 """The ARN of each layer, by its name in the template."""
@@ -234,6 +242,12 @@ class Run:
         """The execution, as Step Functions describes it now."""
         return self.stack.cloud.client("stepfunctions").describe_execution(executionArn=self.arn)
 
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The events of the execution so far."""
+        history = self.stack.cloud.client("stepfunctions").get_execution_history
+        return history(executionArn=self.arn, maxResults=1_000)["events"]
+
     def end(self) -> "Run":
         """Wait for the end of the execution."""
         await_that(lambda: self.execution["status"] != "RUNNING", f"the end of {self.arn}")
@@ -241,12 +255,8 @@ class Run:
 
     def until(self, state: str) -> "Run":
         """Wait until the execution has come to a state outside of the Map."""
-        history = self.stack.cloud.client("stepfunctions").get_execution_history
         await_that(
-            lambda: any(
-                event.get("stateEnteredEventDetails", {}).get("name") == state
-                for event in history(executionArn=self.arn, maxResults=1_000)["events"]
-            ),
+            lambda: any(event.get("stateEnteredEventDetails", {}).get("name") == state for event in self.history),
             f"state {state} of {self.arn}",
         )
         return self
@@ -290,6 +300,11 @@ class Run:
         name = f"{self.run_id}.{arm}" if arm else self.run_id
         found = self._objects(self.stack.results_bucket, f"{table}/region={REGION}/", f"/{name}.")
         return [row for body in found.values() for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]
+
+    def report(self, folder: str) -> dict[str, str]:
+        """What is published of the campaign that has this folder, by the names of the files."""
+        found = self._objects(self.stack.results_bucket, f"report/{folder}/", "/")
+        return {key.rpartition("/")[2]: body.decode() for key, body in found.items()}
 
     def log_groups(self) -> list[str]:
         """The log groups of the run's arms."""
@@ -364,9 +379,10 @@ def _code() -> bytes:
         for path in sources.FUNCTIONS.rglob("*.*"):
             if path.suffix in {".py", ".toml"}:
                 archive.write(path, path.relative_to(sources.FUNCTIONS))
-        for package in ("layers/core/flowlag", "layers/aws/flowlag_aws", "sender"):
+        for package in PACKAGES:
             root = ROOT / package
-            for path in root.rglob("*.py"):
-                archive.write(path, path.relative_to(root.parent))
+            for path in root.rglob("*.*"):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    archive.write(path, path.relative_to(root.parent))
         archive.writestr("scapy/__init__.py", "")
     return sink.getvalue()

@@ -50,7 +50,7 @@ def test_a_run_that_is_closed_again_has_the_same_bytes(result):
     (row,) = result.run.rows("runs")
     assert (row["verdict"], len(row["arms"])) == ("partial", 3)
     folders = {key.partition("/")[0] for key in result.tables}
-    assert folders == {"observations", "ledger", "first_deliveries", "runs", "quarantine"}
+    assert folders == {"observations", "ledger", "first_deliveries", "runs", "quarantine", "profiles"}
     assert result.tables_again == result.tables
 
 

@@ -3,6 +3,8 @@
 Where it is in an arm, this is the run's only one.
 """
 
+import json
+
 import pytest
 
 from tests.workflow import sources
@@ -26,7 +28,11 @@ def crashed(state: str) -> str:
     return f"{sources.module_of(TASKS[FAILING_BEFORE_CLEANUP if state in CLEANUP else state])} crashed"
 
 
-CRASHES = [(state, crash_in(state, how)) for state in TASKS for how in ("crash_before", "crash_after")]
+ACCESSORY = "PublishReport"
+"""The one state without which a run is as good as it was."""
+WAYS = ("crash_before", "crash_after")
+CRASHES = [(state, crash_in(state, how)) for state in TASKS if state != ACCESSORY for how in WAYS]
+WITHOUT_REPORT = [(ACCESSORY, crash_in(ACCESSORY, how)) for how in WAYS]
 
 
 def every(cases: list[tuple[str, Scenario]]) -> pytest.MarkDecorator:
@@ -65,3 +71,10 @@ def test_a_planned_run_that_crashed_is_kept_as_void_with_the_reason(state, run):
     assert row["verdict"] == "void"
     assert row["reasons"][0].startswith("a step failed: Crashed: ")
     assert crashed(state) in row["reasons"][0]
+
+
+@every(WITHOUT_REPORT)
+def test_a_report_that_crashes_leaves_the_run_as_it_is_and_is_in_its_history(state, run):
+    assert (run.execution["status"], json.loads(run.execution["output"])["verdict"]) == ("SUCCEEDED", "complete")
+    assert [row["verdict"] for row in run.rows("runs")] == ["complete"]
+    assert any(f"{sources.module_of(TASKS[state])} crashed" in str(event) for event in run.history)

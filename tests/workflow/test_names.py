@@ -66,12 +66,20 @@ def test_names_are_unique_inside_and_outside_of_a_map():
 def test_every_failure_leads_to_cleanup_and_past_it_to_a_failed_execution():
     happy = sources.happy_path(MACHINE)
     for name, state in MACHINE["States"].items():
-        if state["Type"] in {"Task", "Map"}:
+        if state["Type"] in {"Task", "Map"} and name != "PublishReport":
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
             assert happy.isdisjoint(catch["Next"] for catch in state["Catch"]), name
     after_failure = MACHINE["States"].keys() - happy
     assert [name for name in after_failure if "Next" not in STATES[name]] == ["RunFailed"]
     assert STATES["RunFailed"]["Type"] == "Fail"
+
+
+def test_a_report_that_fails_leads_where_one_that_succeeds_does():
+    publish = STATES["PublishReport"]
+    (catch,) = publish["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], publish["Next"])
+    assert catch["ResultPath"] is publish["ResultPath"] is None  # the run's own result stays
+    assert STATES["SummarizeRun"]["Next"] == "PublishReport"
 
 
 def test_only_a_run_of_another_execution_is_left_as_it_is():

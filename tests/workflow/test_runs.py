@@ -4,12 +4,18 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from html import escape
 from itertools import pairwise
+from math import inf
+from statistics import median
 
 import pytest
 
+from flowlag.tables import PROFILES
+from flowlag_aws.reports import WITHOUT_EXPERIMENT
+from local import report as reports
 from tests.workflow.records import GARBAGE
-from tests.workflow.stack import Run, Scenario
+from tests.workflow.stack import REQUEST, Run, Scenario
 from tests.workflow.traffic import BEFORE_FLOW_LOG, FIRST_BURST, N_PROBES
 from tests.workflow.world import SENDER_AHEAD_S, TARGET_AHEAD_S
 
@@ -223,6 +229,50 @@ def test_a_good_run_orders_each_thing_once_and_leaves_no_flow_log(run):
     assert run.flow_logs() == []
 
 
+# ---------------------------------------------------------------- its report
+@the_run_of(GOOD)
+def test_a_good_run_ends_with_a_page_its_data_and_a_badge(run):
+    published = run.report("default")
+    assert published.keys() == {"index.html", "data.json", "badge.svg"}
+    data = json.loads(published["data.json"])
+    assert data["source"] == "local"
+    assert data["answer"]["n_runs"] == 1
+    assert escape(data["answer"]["sentence"]) in published["index.html"]
+    assert "local: 50 % in" in published["badge.svg"]
+
+
+@the_run_of(GOOD)
+def test_a_good_run_s_report_has_the_numbers_of_its_rows(run):
+    (row,) = run.rows("runs")
+    told = {arm["arm"]: arm for arm in json.loads(run.report("default")["data.json"])["arms"]}
+    assert told.keys() == set(ARMS)
+    for arm in row["arms"]:
+        in_report = told[arm["arm"]]
+        delay_s = in_report["delay_s"]
+        assert (in_report["n_packets"], in_report["n_bursts"]) == (arm["observed"], arm["bursts"])
+        assert (in_report["undelivered"], delay_s["p99"]) == (2, None)  # later than all others
+        assert (delay_s["min"], delay_s["max"]) == (arm["delay_min_s"], arm["delay_max_s"])
+        delays = sorted(each["delay_s"] for each in run.rows("observations", arm["arm"]))
+        assert delay_s["p50"] == pytest.approx(median([*delays, inf, inf]))
+
+
+@the_run_of(GOOD)
+@pytest.mark.parametrize("from_profiles", [True, False], ids=["profiles", "tables"])
+def test_flowlag_report_makes_the_same_page_of_a_copy_of_the_results(run, tmp_path, from_profiles):
+    for key, body in run.tables().items():
+        if from_profiles or not key.startswith(PROFILES):
+            (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / key).write_bytes(body)
+    published = run.report("default")
+    built_at = json.loads(published["data.json"])["built_at"] * 1_000
+    beside = reports.Beside(rate=REQUEST["rate"], port=7_777)
+    made = reports.report([tmp_path], built_at, beside=beside, burst_gap_s=GAP_S)
+    assert made.html == published["index.html"]
+    written = {form: tmp_path / form for form in ("data", "badge")}
+    reports.write_all(made, written)
+    assert [written[form].read_text() for form in written] == [published["data.json"], published["badge.svg"]]
+
+
 # ---------------------------------------------------------------- a delivery that never comes
 @the_run_of(SILENT)
 def test_a_run_without_delivery_fails(run):
@@ -242,6 +292,13 @@ def test_a_run_without_delivery_is_kept_as_void(run):
     (arm,) = row["arms"]
     assert (arm["ledger_ticks"], arm["observed"]) == (N_PROBES, 0)
     assert (arm["not_recorded"], arm["lost_on_wire"]) == (N_PROBES - 1, 1)
+
+
+@the_run_of(SILENT)
+def test_a_run_without_delivery_is_told_in_the_report_of_its_campaign(run):
+    data = json.loads(run.report(WITHOUT_EXPERIMENT)["data.json"])
+    assert "silent" in str(data["void_runs"])
+    assert "silent" not in str(data["runs"])
 
 
 @the_run_of(SILENT)

@@ -17,7 +17,7 @@ from flowlag_aws import clients, parquet
 from flowlag_aws.store import Store, landing_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flowlag.first_delivery import FirstDelivery
     from flowlag.instants import Micros
@@ -68,7 +68,20 @@ class Rows:
 
     def delays(self, key: str) -> DelayColumns:
         """What a summary needs of an arm's final observations."""
-        return DelayColumns(**parquet.decode(self.results.get(key), DelayColumns.__dataclass_fields__))
+        return DelayColumns(**self.observed(key, DelayColumns.__dataclass_fields__))
+
+    def observed(self, key: str, names: Iterable[str]) -> Mapping[str, Sequence[Any]]:
+        """Some columns of an arm's final observations."""
+        return parquet.decode(self.results.get(key), names)
+
+    def ledger(self, plan: RunPlan, names: Iterable[str]) -> Mapping[str, Sequence[Any]]:
+        """Some columns of a run's ledger."""
+        return parquet.decode(self.results.get(_key("ledger", plan, plan.run_id)), names)
+
+    def first_delivery(self, plan: RunPlan, arm: str) -> Mapping[str, Any]:
+        """The row of an arm's creation and first delivery."""
+        data = self.results.get(_key("first_deliveries", plan, f"{plan.run_id}.{arm}"))
+        return {name: value for name, (value,) in parquet.decode(data, tables.FIRST_DELIVERIES).items()}
 
     def put_ledger(self, plan: RunPlan, ledger: Ledger, clock_offset_s: float | None) -> None:
         """Write the ledger of a run; `clock_offset_s` is how far ahead the sender's clock was."""

@@ -11,6 +11,7 @@ The work bucket stays in the stack's region and goes with it:
 The results bucket is one for all regions and outlives every stack:
 
     <table>/region=<r>/dt=<yyyy-mm-dd>/<name>.parquet
+    profiles/..., report/...              of `reports`
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ class Store:
         """Write an object, whole or not at all, and return its key."""
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=data)
         return key
+
+    def put_for_browsers(self, key: str, data: bytes, content_type: str, cache_control: str) -> None:
+        """Write an object as `put` does, with what a browser has to know of it."""
+        self._s3.put_object(
+            Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, CacheControl=cache_control
+        )
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object unless its key is taken, and tell whether it was written. What was first stays."""

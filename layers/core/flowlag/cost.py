@@ -24,7 +24,7 @@ DAYS_A_MONTH: Final = HOURS_A_MONTH / HOURS_A_DAY
 _GB: Final = 1e9
 _TB: Final = 1e12
 
-RUN_TRANSITIONS: Final = 16
+RUN_TRANSITIONS: Final = 17
 """The start of an execution, and the states of one that ends well, without those of its arms."""
 ARM_TRANSITIONS: Final = 2
 LOOK_TRANSITIONS: Final = 3
@@ -46,7 +46,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "StopTraffic": Function(256, 20),
     "DeleteFlowLogs": Function(256, 4),
     "ReconcileRun": Function(1024, 30),
-    "SummarizeRun": Function(1024, 5),
+    "SummarizeRun": Function(1024, 6),
+    "PublishReport": Function(1024, 6),
     "DecodeRecords": Function(512, 1),
     "Sweep": Function(512, 4),
 }
@@ -70,6 +71,9 @@ class Assumptions:
         landing_bytes: a delivery as Parquet.
         file_bytes_a_record: of a flow-log file in S3.
         result_bytes_a_probe: of an arm in the final Parquet.
+        reported_runs: of how many runs a report is made, on average: half of a month's with four a day.
+        profile_bytes: of an arm in one of them.
+        report_bytes: the page and its data.
         function_log_bytes: of an invocation.
         function_log_days: how long they are kept.
         flow_log_days: how long an arm's log group keeps its events.
@@ -97,6 +101,9 @@ class Assumptions:
     landing_bytes: float = 6_000
     file_bytes_a_record: float = 15
     result_bytes_a_probe: float = 30
+    reported_runs: float = 60
+    profile_bytes: float = 16_000
+    report_bytes: float = 2_000_000
     function_log_bytes: float = 2_000
     function_log_days: float = 30
     flow_log_days: float = 7
@@ -105,7 +112,7 @@ class Assumptions:
     run_metrics: float = 3
     arm_metrics: float = 5
     metric_hours: float = 1
-    alarm_metrics: float = 8
+    alarm_metrics: float = 9
     dashboards: float = 1
     sweeps_a_day: float = 24
     queries_a_day: float = 20
@@ -235,9 +242,10 @@ class _Course:
     @property
     def invocations(self) -> Mapping[str, float]:
         """How often each function is invoked."""
-        once = ("PlanRun", "StartTraffic", "StopTraffic", "DeleteFlowLogs", "ReconcileRun", "SummarizeRun")
+        once = ("PlanRun", "StartTraffic", "StopTraffic", "DeleteFlowLogs")
+        after = ("ReconcileRun", "SummarizeRun", "PublishReport")
         return {
-            **dict.fromkeys(once, 1),
+            **dict.fromkeys((*once, *after), 1),
             "CreateFlowLog": len(self.arms),
             "CheckFirstDelivery": len(self.arms) * self.looks,
             "DecodeRecords": self.deliveries,
@@ -331,21 +339,28 @@ def _flow_logs(course: _Course) -> Iterator[_Usage]:
 def _objects(course: _Course, stack: Stack, *, is_home: bool) -> Iterator[_Usage]:
     assumed, arms = course.assumed, len(course.arms)
     growing = 1 if stack.target is None else 2  # the ledger, and the capture
-    results = arms * course.request.rate * course.watched_s * assumed.result_bytes_a_probe
+    results = arms * (course.request.rate * course.watched_s * assumed.result_bytes_a_probe + assumed.profile_bytes)
+    profiles = arms * assumed.reported_runs
     stored = results + course.deliveries * assumed.landing_bytes + course.records(S3) * assumed.file_bytes_a_record
     looks = arms * course.looks
     uploads = growing * course.sending_s / assumed.upload_every_s
-    rows = 2 + 2 * arms  # the run and its ledger; observations and first delivery of each arm
+    rows = 2 + 3 * arms  # the run and its ledger; observations, first delivery and profile of each arm
+    report = 3 + profiles / 1_000  # page, data and badge; the lists of the profiles
     documents = 6 + arms + looks  # plan, stop, claim and the like; creation; check
     lists = looks + 3 * arms
     yield _Usage(
-        "S3 writes and lists", "s3-write", uploads + course.deliveries + course.files + rows + documents + lists
+        "S3 writes and lists",
+        "s3-write",
+        uploads + course.deliveries + course.files + rows + report + documents + lists,
     )
     yield _Usage(
-        "S3 reads", "s3-read", sum(course.invocations.values()) + course.deliveries + 2 * course.files + 3 * arms
+        "S3 reads",
+        "s3-read",
+        sum(course.invocations.values()) + course.deliveries + 2 * course.files + 5 * arms + profiles,
     )
     yield _Usage("S3 storage, first month", "s3-storage", stored / _GB)
-    yield _Usage("results to the home region", "transfer", 0 if is_home else results / _GB)
+    reporting = profiles * assumed.profile_bytes + assumed.report_bytes  # from home, and back
+    yield _Usage("results and report between regions", "transfer", 0 if is_home else (results + reporting) / _GB)
 
 
 def _watching(course: _Course) -> Iterator[_Usage]:

@@ -140,7 +140,20 @@ TABLES: Mapping[str, Columns] = {
 """Partitioned by `region` and `dt`, which are therefore not columns of the files."""
 
 
+PROFILES = "profiles"
+"""The folder of the profiles of arms: JSON, and so no table."""
+
+
 def object_key(table: str, region: str, at: Micros, name: str) -> str:
     """The key of an object of `table`; `at` decides its `dt`."""
+    return f"{_partition(table, region, at)}/{name}.parquet"
+
+
+def profile_key(region: str, at: Micros, run_id: str, arm: str) -> str:
+    """The key of the profile of an arm; `at`, when its run was planned, decides its `dt`."""
+    return f"{_partition(PROFILES, region, at)}/{run_id}.{arm}.json"
+
+
+def _partition(folder: str, region: str, at: Micros) -> str:
     day = datetime.fromtimestamp(at // 1_000_000, UTC).date().isoformat()
-    return f"{table}/region={region}/dt={day}/{name}.parquet"
+    return f"{folder}/region={region}/dt={day}"

@@ -53,9 +53,9 @@ def files() -> dict[str, Chart]:
     return {name: _read(f"{name}{_SUFFIX}") for name in names()}
 
 
-def themes() -> dict[str, Chart]:
-    """The look by day, and what of it is different by night."""
-    return {"light": _read("theme.json"), "dark": _read("theme-dark.json")}
+def page_themes() -> list[Chart]:
+    """The look, and what of it is different in the page: colours that its style sheet decides, day and night."""
+    return [_read("theme.json"), _read("theme-page.json")]
 
 
 def _read(name: str) -> Chart:
