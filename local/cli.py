@@ -32,6 +32,10 @@ UNUSABLE = 2
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended: 128 and the number of SIGINT."""
 
+READING = "reading what was observed"
+PLANNING = "planning"
+"""What a command says that it is doing."""
+
 
 class OneSentence(click.Group):
     """Commands whose errors are one sentence on standard error: what, where, and what to do.
@@ -246,15 +250,16 @@ def analyze(
       flowlag analyze logs-insights-results.csv --ledger test3A.csv --capture tcpdump.pcap
     """  # noqa: D301 - click reads the control character
     from local import analysis, sources
+    from local.progress import working
     from local.render import show
     from local.render_analysis import tables
 
-    answer = analysis.analyze(
-        sources.read(paths, port=port, rate=rate),
-        ledger=sources.read_ledger(ledger, rate) if ledger else None,
-        captured=sources.read_capture(capture, port, rate) if capture else None,
-        burst_gap_s=burst_gap,
-    )
+    with working(READING, as_json=as_json) as work:
+        records = sources.read(paths, port=port, rate=rate)
+        sent = sources.read_ledger(ledger, rate) if ledger else None
+        captured = sources.read_capture(capture, port, rate) if capture else None
+        work.now("analyzing them")
+        answer = analysis.analyze(records, ledger=sent, captured=captured, burst_gap_s=burst_gap)
     if as_json:
         _print_json(answer.as_json())
     else:
@@ -303,10 +308,13 @@ def lookback(
     """  # noqa: D301 - click reads the control character
     from local import lookback as lookbacks
     from local import render, render_lookback, rule_formats, sources
+    from local.progress import working
 
-    answer = lookbacks.lookback(
-        sources.read(paths, port=TARGET_PORT, rate=rate), lookbacks.Rule(every_s=every, within_s=within), arm
-    )
+    rule = lookbacks.Rule(every_s=every, within_s=within)
+    with working(READING, as_json=as_json) as work:
+        records = sources.read(paths, port=TARGET_PORT, rate=rate)
+        work.now("running the rule over them")
+        answer = lookbacks.lookback(records, rule, arm)
     setting = rule_formats.FORMATS[rule_format](rule_formats.Setting.of(answer)) if rule_format else None
     if as_json:
         _print_json(answer.as_json() | ({"format": rule_format, "setting": setting} if setting else {}))
@@ -372,12 +380,72 @@ def simulate(*, out: Path, as_json: bool, **options: Any) -> None:  # noqa: ANN4
     """  # noqa: D301 - click reads the control character
     from local import render, render_simulate
     from local import simulate as simulations
+    from local.progress import working
 
-    told = simulations.simulate(simulations.SimulateOptions(**options), out)
+    with working("simulating", as_json=as_json) as work:
+        told = simulations.simulate(simulations.SimulateOptions(**options), out, work)
     if as_json:
         _print_json({**told, "out": str(out)})
     else:
         render.show(render_simulate.simulation(told, out))
+
+
+@main.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "-o", "--out", type=_PATH, default=Path("out/report.html"), show_default=True, help="The page to write."
+)
+@click.option("--data", type=_PATH, metavar="FILE", help="Also write the page's data, as JSON.")
+@click.option("--badge", type=_PATH, metavar="FILE", help="Also write the answer as a small picture, in SVG.")
+@click.option("--ledger", type=_PATH, help="What was sent, beside an export: as for 'flowlag analyze'.")
+@click.option("--capture", type=_PATH, help="What arrived, beside an export: as for 'flowlag analyze'.")
+@_RATE
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=TARGET_PORT,
+    show_default=True,
+    help="The target's port, by which probes are told in a pcap file.",
+)
+@click.option(
+    "--burst-gap",
+    type=Seconds(),
+    default=BURST_GAP_S,
+    show_default=True,
+    help="Deliveries less than this many seconds apart are one burst.",
+)
+@_JSON
+def report(
+    paths: tuple[Path, ...],
+    *,
+    out: Path,
+    data: Path | None,
+    badge: Path | None,
+    as_json: bool,
+    **beside: Any,  # noqa: ANN401 - click passes what is declared above
+) -> None:
+    """One page that tells how late the flow records in PATH were, to be opened in any browser.
+
+    PATH is a copy of the results bucket, a folder of such copies, or what 'flowlag analyze' takes, but for flow-log
+    files, which do not say when they were delivered. The page needs no server and no network. docs/report.md tells
+    how to read it.
+
+    \b
+    Examples:
+      flowlag report out/simulated -o month.html
+      flowlag report logs-insights-results.csv --ledger test3A.csv --capture tcpdump.pcap
+    """  # noqa: D301 - click reads the control character
+    from local import report as reports
+    from local.progress import working
+
+    now, burst_gap_s = time.time_ns() // 1_000, beside.pop("burst_gap")
+    with working("reading runs and making the page", as_json=as_json):
+        made = reports.report(paths, now, beside=reports.Beside(**beside), burst_gap_s=burst_gap_s)
+        written = reports.write_all(made, {"page": out, "data": data, "badge": badge})
+    if as_json:
+        _print_json({**reports.summary(made), **written})
+    else:
+        click.echo(f"{made.data['answer']['sentence']}\n{made.data['source_in_words']}\nThe page is {out}.")
 
 
 @main.command()
@@ -552,6 +620,7 @@ def plan(
       flowlag plan results/ --arm cloudwatch-600 --share 0.95 --confidence 0.99
     """  # noqa: D301 - click reads the control character
     from local import planner, render, render_plan, sources
+    from local.progress import working
 
     if (difference is None) == (share is None):
         raise click.UsageError("give either --difference or --share")
@@ -559,7 +628,10 @@ def plan(
     if paths and is_given:
         raise click.UsageError("a pilot tells how far runs differ: give no --preset with it")
     asked = planner.Asked(difference_s=difference, share=share, **options)
-    answer = planner.plan(asked, sources.read(paths, port=TARGET_PORT, rate=rate) if paths else None)
+    with working(READING if paths else PLANNING, as_json=as_json) as work:
+        pilot = sources.read(paths, port=TARGET_PORT, rate=rate) if paths else None
+        work.now(PLANNING)
+        answer = planner.plan(asked, pilot)
     if as_json:
         _print_json(answer.as_json())
     else:
@@ -596,6 +668,7 @@ def query(
     """  # noqa: D301 - click reads the control character
     from local import query as queries
     from local import render_query
+    from local.progress import working
 
     if sources and (stack or region):
         raise click.UsageError("--source asks no stack: give neither --stack nor --region with it")
@@ -604,11 +677,12 @@ def query(
     else:
         asked = queries.named_query(name)
         title = asked.question
-        answer = (
-            queries.ask_files(asked.sql, sources)
-            if sources
-            else queries.ask_athena(asked.sql, stack or "flowlag", region)
-        )
+        with working("asking the files" if sources else "asking Athena", as_json=as_json):
+            answer = (
+                queries.ask_files(asked.sql, sources)
+                if sources
+                else queries.ask_athena(asked.sql, stack or "flowlag", region)
+            )
     if as_json:
         _print_json(({"query": name} if name else {}) | {"rows": list(answer.rows)})
     else:
@@ -634,10 +708,47 @@ def doctor(*, stack: str, region: str | None, run_id: str | None, as_json: bool)
     """  # noqa: D301 - click reads the control character
     from local import render_doctor
     from local.doctor import diagnose
+    from local.progress import working
 
-    answer = diagnose(stack, region, run_id)
+    with working(f"looking at the stack {stack}", as_json=as_json):
+        answer = diagnose(stack, region, run_id)
     if as_json:
         _print_json(answer.as_json())
     else:
         render_doctor.show(answer)
     return answer.exit_code
+
+
+@main.command()
+@click.argument("run_id", required=False)
+@click.option("--stack", metavar="NAME", default="flowlag", show_default=True, help="The stack whose run it is.")
+@click.option("--region", metavar="NAME", help="Where it is.  [default: as the AWS CLI is configured]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line: each event, then the summary.")
+def watch(run_id: str | None, *, stack: str, region: str | None, as_json: bool) -> int:
+    """Follow a run until it ends: its states, its arms, and when the next delivery is due.
+
+    RUN_ID is the run's; without it the newest run under way is followed, else the newest is shown. On a terminal it
+    draws a picture, in a pipe it prints a line for each event. It only reads, and Ctrl-C ends the watching, never
+    the run. docs/watch.md explains what it shows. The exit code is 0 if the run succeeded, 1 if it failed, timed
+    out or was aborted, 2 if it could not look, and 130 after Ctrl-C.
+
+    \b
+    Examples:
+      flowlag watch
+      flowlag watch by-hand-20261123T100000Z --region eu-west-1
+      flowlag watch --json
+    """  # noqa: D301 - click reads the control character
+    from local import watch as watches
+    from local.progress import working
+    from local.watch.views import view
+
+    with working(f"looking for the run of stack {stack}", as_json=as_json):
+        watching = watches.find(stack, region, run_id)
+    try:
+        with view(as_json=as_json) as shown:
+            summary = watches.follow(watching, shown)
+            shown.end(summary)
+    except KeyboardInterrupt:
+        click.echo(f"flowlag: stopped watching; run {watching.run_id} goes on", err=True)
+        return INTERRUPTED
+    return 0 if summary["execution_status"] == "SUCCEEDED" else 1

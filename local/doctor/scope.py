@@ -217,13 +217,13 @@ def find_run(account: Account, stack: Stack, run_id: str | None) -> Run | None:
             raise NotLooked(f"the stack '{stack.name}' has no run '{run_id}': {_known(account, stack)}") from None
         raise
     run_id = _run_id(described["name"], described.get("input", "{}"))
-    plan = _document(account, stack, run_id, "plan.json")
+    plan = document(account, stack, run_id, "plan.json")
     return Run(
         run_id=run_id,
         execution=execution,
         status=described["status"],
         began_at=micros(described["startDate"]),
-        failure=_failure(described),
+        failure=failure_of(described),
         plan=RunPlan.of_json(plan) if plan and plan["execution"] == execution else None,
         files=_files(account, stack, run_id),
     )
@@ -231,7 +231,7 @@ def find_run(account: Account, stack: Stack, run_id: str | None) -> Run | None:
 
 def _execution_of(account: Account, stack: Stack, run_id: str) -> str:
     """A run that a schedule has started has another name than its execution; its plan knows that."""
-    plan = _document(account, stack, run_id, "plan.json")
+    plan = document(account, stack, run_id, "plan.json")
     machine = stack.state_machine_arn.replace(":stateMachine:", ":execution:", 1)
     return str(plan["execution"]) if plan else f"{machine}:{run_id}"
 
@@ -258,23 +258,24 @@ def _run_id(name: str, asked: str) -> str:
     return f"{request['run_prefix']}-{re.sub('[-:]', '', request['scheduled_at'])}"
 
 
-def _failure(described: Mapping[str, Any]) -> str:
-    """The error of an execution that failed. A function's is JSON, of which the message is what people want."""
+def failure_of(described: Mapping[str, Any]) -> str:
+    """The error of what failed, in words. A function's is JSON, of which the message is what people want."""
     cause = described.get("cause", "")
     with suppress(ValueError, TypeError, KeyError):
         cause = json.loads(cause)["errorMessage"]
     return ": ".join(each for each in (described.get("error", ""), str(cause).strip()) if each)
 
 
-def _document(account: Account, stack: Stack, run_id: str, name: str) -> dict[str, Any] | None:
+def document(account: Account, stack: Stack, run_id: str, name: str) -> dict[str, Any] | None:
+    """A control document of a run; None where it was not written."""
     try:
         answer = account.s3.get_object(Bucket=stack.work_bucket, Key=f"{CONTROL}{run_id}/{name}")
     except ClientError as reason:
         if is_one_of(reason, _NO_OBJECT):
             return None
         raise
-    document: dict[str, Any] = json.loads(answer["Body"].read())
-    return document
+    written: dict[str, Any] = json.loads(answer["Body"].read())
+    return written
 
 
 def _files(account: Account, stack: Stack, run_id: str) -> dict[str, Micros]:

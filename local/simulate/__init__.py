@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flowlag.delivery import PRESETS
 from flowlag.errors import InvalidRequest
 from flowlag.plan import NITRO, SIMULATED, Arm, RunRequest
 from local.estimate import experiment_of, regions_of
+from local.progress import UNWATCHED
 from local.simulate import output
 from local.simulate.campaign import Campaign
 from local.simulate.run import Trouble, clock_of, habits_of
@@ -21,8 +17,10 @@ from local.simulate.tables import objects
 from local.simulate.truth import FLOW_LOGS, Truth, population
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from local.progress import Work
 
 __all__ = ["SimulateOptions", "simulate"]
 
@@ -30,9 +28,6 @@ HOURS_A_DAY: Final = 24
 SECONDS_AN_HOUR: Final = 3_600
 SCHEMA_VERSION: Final = 1
 """Of `truth.json`."""
-
-PATIENCE_S: Final = 1
-"""What is done sooner needs no progress bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +95,13 @@ def _measured(preset: str) -> RunRequest:
     return RunRequest(experiment=preset, arms=(Arm(aggregation_interval_s=interval_s),))
 
 
-def simulate(options: SimulateOptions, out: Path) -> Mapping[str, Any]:
+def simulate(options: SimulateOptions, out: Path, work: Work = UNWATCHED) -> Mapping[str, Any]:
     """Simulate a campaign, leave it in a folder, and return the truth of it but for that of single runs.
+
+    Args:
+        options: what is to be simulated.
+        out: the folder, which is made, or replaced.
+        work: who is told how far it is.
 
     Raises:
         InvalidRequest: there is no such campaign.
@@ -109,12 +109,14 @@ def simulate(options: SimulateOptions, out: Path) -> Mapping[str, Any]:
     """
     campaign = options.campaign
     truth = Truth(campaign.request.arms)
-    with output.put_in_place(out) as folder, _progress(campaign) as step:
+    with output.put_in_place(out) as folder:
+        work.now("simulating runs", len(campaign.regions) * campaign.runs)
         for run in campaign.simulate():
             for key, data in objects(run):
                 output.put(folder, key, data)
             truth.add(run)
-            step()
+            work.step()
+        work.now("telling what is true of them")
         over_runs = truth.over_runs()
         arms = {arm.name: {**over_runs[arm.name], **_model(campaign, arm)} for arm in campaign.request.arms}
         told = {
@@ -139,31 +141,3 @@ def _model(campaign: Campaign, arm: Arm) -> Mapping[str, Any]:
         chance=campaign.chance("population", arm.name),
     )
     return {"habits": asdict(habits), "population": {"flow_logs": FLOW_LOGS, "delay_with_missing_s": delay}}
-
-
-@contextmanager
-def _progress(campaign: Campaign) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, to be told of every run: where somebody watches, and only if it takes longer."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("", total=len(campaign.regions) * campaign.runs)
-    began = time.monotonic()
-
-    def step() -> None:
-        bar.advance(task)
-        if not bar.live.is_started and time.monotonic() - began > PATIENCE_S:
-            bar.start()
-
-    try:
-        yield step
-    finally:
-        bar.stop()

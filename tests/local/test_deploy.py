@@ -111,6 +111,7 @@ class TestTheTemplate:
             "DeleteFlowLogs",
             "ReconcileRun",
             "SummarizeRun",
+            "PublishReport",
             "DecodeRecords",
         ],
     )

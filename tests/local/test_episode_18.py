@@ -1,4 +1,4 @@
-"""docs/episode-18-revisited.md and its pictures are what a command makes of Episode 18's data, and of no other."""
+"""docs/episode-18-revisited.md, its pictures and README.md's part of them are made of Episode 18's data alone."""
 
 import os
 import shutil
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from local.checkout import CHECKOUT
+from local.documents.blocks import block
 from local.episode_18 import words
 from local.episode_18.__main__ import main
 from local.episode_18.data import EXPORT, LISTED, read
-from local.episode_18.plots import plots
+from local.episode_18.plots import curve, plots
 
-DOCS = Path(__file__).parents[2] / "docs"
 EP18 = Path(os.environ.get("FLOWLAG_EP18", Path(__file__).parents[3] / "shared" / "ep18"))
 
 needs_its_data = pytest.mark.skipif(
@@ -49,17 +50,52 @@ def contents(path):
     return zlib.decompress(data[begin : begin + length])
 
 
-@needs_its_data
-def test_the_page_and_its_pictures_are_what_the_command_writes(tmp_path):
-    assert main([str(EP18), "--docs", str(tmp_path)]) == 0
+@pytest.fixture
+def checkout(tmp_path):
+    """One that has no more than a README.md, with nothing measured in it."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "README.md").write_text("# flowlag\n\n<!-- begin: measured -->\n<!-- end: measured -->\n")
+    return folder
 
-    written = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
-    assert sorted(written) == [
-        "episode-18-revisited.md",
-        *(f"images/episode-18-{name}.png" for name in ("delay", "gaps", "missing", "timestamp-error")),
-    ]
+
+@needs_its_data
+def test_the_page_and_its_pictures_are_what_the_command_writes(checkout):
+    assert main([str(EP18), "--checkout", str(checkout)]) == 0
+
+    written = {str(path.relative_to(checkout)): path for path in checkout.rglob("*") if path.is_file()}
+    pictures = ("curve", "curve-dark", "delay", "gaps", "missing", "timestamp-error")
+    assert set(written) == {
+        "README.md",
+        "docs/episode-18-revisited.md",
+        *(f"docs/images/episode-18-{name}.png" for name in pictures),
+    }
+    told = block(written.pop("README.md").read_text(), "measured")
+    again = "run 'python -m local.episode_18 FOLDER'"
+    assert told == block((CHECKOUT / "README.md").read_text(), "measured"), f"README.md: {again}"
     for name, path in written.items():
-        assert contents(path) == contents(DOCS / name), f"docs/{name}: run 'python -m local.episode_18 FOLDER'"
+        assert contents(path) == contents(CHECKOUT / name), f"{name}: {again}"
+
+
+@needs_its_data
+def test_a_readme_without_a_place_for_it_is_left_as_it_is(checkout, capsys):
+    (checkout / "README.md").write_text("# flowlag\n")
+
+    assert main([str(EP18), "--checkout", str(checkout)]) == 2
+    assert "has not one block 'measured'" in capsys.readouterr().err
+    assert [path.name for path in checkout.rglob("*")] == ["README.md"]
+
+
+@needs_its_data
+def test_the_curve_goes_through_the_percentiles_that_it_names(episode):
+    datasets = curve(episode)["datasets"]
+
+    shares, delays = zip(*((each["share"], each["delay_s"]) for each in datasets["curves"]), strict=True)
+    assert (delays[0], delays[-1]) == (18.315, 626.307)
+    assert [*delays] == sorted(delays)
+    for mark in datasets["marks"]:
+        assert mark["delay_s"] == delays[shares.index(mark["share"])]
+    assert [mark["label"] for mark in datasets["marks"]] == ["50 % within 5 min 26 s", "95 % within 9 min 52 s"]
 
 
 # ---------------------------------------------------------------- the four plots
@@ -110,18 +146,18 @@ def test_the_gaps_between_missing(episode):
 def test_a_missing_file_is_one_sentence(name, tmp_path, capsys):
     for present in {"logs-insights-results.csv", "test3A.csv", "tcpdump.pcap", "missingSrcPorts.csv"} - {name}:
         (tmp_path / present).touch()
-    docs = tmp_path / "docs"
+    elsewhere = tmp_path / "elsewhere"
 
-    assert main([str(tmp_path), "--docs", str(docs)]) == 2
+    assert main([str(tmp_path), "--checkout", str(elsewhere)]) == 2
     assert capsys.readouterr().err == (
         f"flowlag: '{tmp_path}' lacks '{name}': give the folder that holds Episode 18's data\n"
     )
-    assert not docs.exists()
+    assert not elsewhere.exists()
 
 
 def refusal(folder, capsys):
-    assert main([str(folder), "--docs", str(folder / "docs")]) == 2
-    assert not (folder / "docs").exists()
+    assert main([str(folder), "--checkout", str(folder / "elsewhere")]) == 2
+    assert not (folder / "elsewhere").exists()
     return capsys.readouterr().err
 
 
@@ -170,7 +206,7 @@ def test_a_run_of_which_the_console_matched_another_number_is_refused(copied, ca
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path, capsys):
     folder = tmp_path / ("x" * 300)
 
-    assert main([str(folder), "--docs", str(tmp_path / "docs")]) == 2
+    assert main([str(folder), "--checkout", str(tmp_path / "elsewhere")]) == 2
     assert capsys.readouterr().err == f"flowlag: '{folder / EXPORT}' cannot be used: File name too long\n"
 
 

@@ -7,7 +7,7 @@ import pytest
 import vl_convert
 
 from flowlag_report import charts
-from local.pictures import png
+from local.pictures import at_night, png
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,12 @@ def test_it_is_what_vl_convert_draws(picture, chart):
 
 def test_the_same_chart_is_the_same_picture(picture, chart):
     assert png(chart) == picture
+
+
+def test_at_night_the_same_is_drawn_in_other_colours(chart):
+    night = at_night(chart)
+
+    assert night["datasets"] == chart["datasets"]
+    assert (chart["config"]["background"], night["config"]["background"]) == ("#ffffff", "#0d1117")
+    assert night["config"]["title"] == chart["config"]["title"] | {"color": "#e6edf3", "subtitleColor": "#a3adb8"}
+    assert png(night) != png(chart)

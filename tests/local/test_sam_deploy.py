@@ -17,7 +17,8 @@ from tests.local.stacks import eventually
 
 SAM = CHECKOUT / ".venv-sam" / "bin" / "sam"
 STACK = "flowlag"
-OPTIONS = DemoOptions(preset="nitro-60", time_scale=120, traffic_s=4)
+OPTIONS = DemoOptions(preset="nitro-60", time_scale=60, traffic_s=4)
+ARMS = [{"destination": "cloud-watch-logs"}, {"destination": "s3", "file_format": "parquet"}]
 
 pytestmark = [
     pytest.mark.slow,
@@ -98,7 +99,9 @@ def test_what_it_deployed_runs(region, outputs):
     states = region.client("stepfunctions")
     run_id = time.strftime("sam-%Y%m%dT%H%M%SZ", time.gmtime())
     started = states.start_execution(
-        stateMachineArn=outputs["StateMachineArn"], name=run_id, input=json.dumps(OPTIONS.request())
+        stateMachineArn=outputs["StateMachineArn"],
+        name=run_id,
+        input=json.dumps(OPTIONS.request() | {"arms": ARMS}),
     )
     execution = eventually(
         lambda: states.describe_execution(executionArn=started["executionArn"]),

@@ -298,14 +298,3 @@ def test_at_no_moment_the_older_one_can_be_lost(folder, monkeypatch):
 def test_what_cannot_be_is_refused_in_a_sentence(folder, arguments, sentence):
     assert refused(*arguments) == sentence
     assert list(folder.iterdir()) == []
-
-
-# ---------------------------------------------------------------- while it works
-def test_where_somebody_watches_there_is_a_bar_if_it_takes_long(monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-
-    quick = invoked("simulate", *SHORT)
-    monkeypatch.setattr(simulate, "PATIENCE_S", 0)
-    slow = invoked("simulate", *SHORT)
-
-    assert (quick.stderr, "simulating" in slow.stderr) == ("", True)

@@ -10,14 +10,14 @@ import pytest
 
 from flowlag_aws.athena import run_query
 from local.checkout import CHECKOUT
-from local.cloud.deploy import deploy
+from local.cloud.deploy import STACK, deploy
 from local.cloud.region import Region
 from local.demo import DemoOptions
 from tests.local.stacks import eventually
 
 HOME, AWAY = "us-east-1", "eu-west-1"
 EXPERIMENT = "quick"
-OPTIONS = DemoOptions(preset="nitro-60", time_scale=120, traffic_s=6)
+OPTIONS = DemoOptions(preset="nitro-60", time_scale=60, traffic_s=6)
 ARMS = ("cloudwatch-60", "s3-text-600")
 
 pytestmark = pytest.mark.slow
@@ -128,6 +128,21 @@ def test_both_regions_are_in_the_home_bucket_and_counted_by_a_named_query(region
     assert {row["region"]: row["n_packets"] for row in counted} == {
         name: sum(row["region"] == name for row in observations) for name in (HOME, AWAY)
     }
+
+
+def test_the_report_at_home_is_of_both_regions_whichever_publishes_it(regions, stacks, executions):
+    s3 = regions.client("s3", HOME)
+    for name, execution in executions.items():
+        function = regions.client("cloudformation", name).describe_stack_resource(
+            StackName=STACK, LogicalResourceId="PublishReportFunction"
+        )["StackResourceDetail"]["PhysicalResourceId"]
+        event = {"run_id": json.loads(execution["output"])["run_id"]}
+        answer = regions.client("lambda", name).invoke(FunctionName=function, Payload=json.dumps(event))
+        published = json.loads(answer["Payload"].read())
+        assert published == {"page": f"{stacks[name]['ReportUri']}{EXPERIMENT}/index.html", "profiles": 4}
+        key = f"report/{EXPERIMENT}/data.json"
+        data = json.loads(s3.get_object(Bucket=stacks[HOME]["ResultsBucketName"], Key=key)["Body"].read())
+        assert set(data["runs"]["region"]) == {HOME, AWAY}
 
 
 def test_what_is_measured_stays_in_its_region(regions, stacks, executions):

@@ -30,10 +30,11 @@ object came 960 s after the flow log's creation, the model's slowest after 780 s
 def usual_delay_s(scope: Scope) -> dict[str, float]:
     """Arm to the longest usual delay of its records, by the delivery model of the sender's hypervisor."""
     plan = scope.plan
-    return {arm.name: _longest_s(plan.hypervisor, arm) for arm in plan.arms} if plan else {}
+    return {arm.name: longest_s(plan.hypervisor, arm) for arm in plan.arms} if plan else {}
 
 
-def _longest_s(hypervisor_: str | None, arm: Arm) -> float:
+def longest_s(hypervisor_: str | None, arm: Arm) -> float:
+    """The longest usual delay of an arm's records, by the delivery model of the sender's hypervisor."""
     kind = NITRO if hypervisor_ == NITRO else XEN
     preset = next(each for each in PRESETS.values() if each.hypervisor == kind)
     habits = preset.to_s3 if arm.destination == S3 else preset.under(arm.aggregation_interval_s)
