@@ -247,6 +247,13 @@ def _runs(medians: Reals, n: int, chance: Generator) -> list[RunSample]:
 
 
 # ---------------------------------------------------------------- the tables
+HEADS = (
+    ["preset", "runs", "", *METHODS],
+    ["preset", "runs", "share", "promised", "exact", "held"],
+    ["preset", "runs", "two arms", "two campaigns", "hours", "changes"],
+)
+
+
 def calibrate(preset: Preset, campaigns: int) -> list[list[list[str]]]:
     """The rows of the three tables for one preset."""
     library = simulate(preset)
@@ -257,13 +264,8 @@ def tables(campaigns: int) -> str:
     """All tables, in Markdown."""
     with ProcessPoolExecutor(os.process_cpu_count()) as pool:
         found = list(pool.map(partial(calibrate, campaigns=campaigns), CASES))
-    heads = (
-        ["preset", "runs", "", *METHODS],
-        ["preset", "runs", "share", "promised", "exact", "held"],
-        ["preset", "runs", "two arms", "two campaigns", "hours", "changes"],
-    )
     return "\n\n".join(
-        _markdown(head, [row for case in found for row in case[number]]) for number, head in enumerate(heads)
+        _markdown(head, [row for case in found for row in case[number]]) for number, head in enumerate(HEADS)
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 # A gate says the same of the same code: examples are derived from the test, and a busy machine is no failure.
-settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("gate", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("gate")
 
 # A shell's background job ignores Ctrl-C, and so would all that it starts; some tests send it to what they start.
@@ -18,7 +18,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # ---------------------------------------------------------------- which worker runs what
 ON_A_CLOUD_OF_MANY_FILES = re.compile(r"tests/(contract|workflow)/.*\[(ministack|moto)[-\]]")
 
+ON_THE_ENGINE = "tests/sam_local/"
+"""Its files share an engine, a build and an embedded AWS."""
+
 LONGEST_FIRST = (
+    "sam local",
     "tests/local/test_demo.py",
     "workflow on moto",
     "workflow on ministack",
@@ -34,7 +38,9 @@ LONGEST_FIRST = (
 
 
 def group_of(test: str) -> str:
-    """What a test shares with others: the cloud that its folder's files are tried on, or else its file."""
+    """What a test shares with others: the engine, the cloud that its folder's files are tried on, or its file."""
+    if test.startswith(ON_THE_ENGINE):
+        return "sam local"
     shared = ON_A_CLOUD_OF_MANY_FILES.match(test)
     return f"{shared[1]} on {shared[2]}" if shared else test.partition("::")[0]
 
@@ -60,3 +66,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the groups that take longest."""
     place = {group: place for place, group in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(group_of(item.nodeid), len(place)))
+
+
+_SAID: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep what a test has to say of the machine: its property `says`."""
+    if report.when == "teardown":
+        _SAID.extend(str(value) for name, value in report.user_properties if name == "says")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it, also where tests run in several processes."""
+    for each in _SAID:
+        terminalreporter.write_line(each)

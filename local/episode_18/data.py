@@ -27,6 +27,7 @@ CAPTURE: Final = "tcpdump.pcap"
 LISTED: Final = "missingSrcPorts.csv"
 
 # What the write-up says in words or shows in a screenshot; no file has it.
+SETTING: Final = "t2.micro to CloudWatch Logs, aggregation interval 600 s"
 PORT: Final = 7777
 RATE: Final = 1
 ROW_LIMIT: Final = 10_000

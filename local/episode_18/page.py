@@ -1,4 +1,4 @@
-"""The page: its prose is the template `page.md`, every number in it is computed here."""
+"""The page, and its part of README.md: their prose are templates, every number in them is computed here."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Final
 from flowlag.stamp import due_at, encode
 from flowlag_report.rows import instant
 from local.episode_18.data import BY_HAND, MATCHED, RATE, ROW_LIMIT, SECOND
-from local.episode_18.plots import numbers
+from local.episode_18.plots import day, numbers
 from local.episode_18.words import duration, percent, signed
 from local.lookback import Rule, lookback
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flowlag.instants import Micros
     from local.episode_18.data import Episode
 
-_TEMPLATE: Final = Path(__file__).with_name("page.md")
+_PAGE: Final = Path(__file__).with_name("page.md")
+_README: Final = Path(__file__).with_name("readme.md")
 _RULE_EVERY_S: Final = 300
 _WITHIN_S: Final = (360, 600, 900)
 
@@ -32,7 +33,20 @@ def page(episode: Episode) -> str:
         KeyError: the template has a field that nothing here fills.
     """
     fields = _delays(episode) | _windows(episode) | _losses(episode) | _rule(episode) | _fit(episode)
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(fields)
+    return _filled(_PAGE, fields)
+
+
+def readme(episode: Episode) -> str:
+    """What README.md tells of it.
+
+    Raises:
+        KeyError: the template has a field that nothing here fills.
+    """
+    return _filled(_README, _delays(episode) | {"day": day(episode)})
+
+
+def _filled(template: Path, fields: Mapping[str, str]) -> str:
+    return Template(template.read_text(encoding="utf-8")).substitute(fields)
 
 
 def _delays(episode: Episode) -> dict[str, str]:

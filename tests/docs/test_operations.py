@@ -1,66 +1,22 @@
-"""Every command of the manual is one that its program takes: bash runs them, with programs that only listen."""
+"""Every `aws` and `sam` command of the documents is one that its program, or the template, takes."""
 
-import json
 import re
-import subprocess
-import sys
 import tomllib
 from functools import cache
-from pathlib import Path
 
 import botocore.session
-import pytest
 from botocore import xform_name
 
-from local.cli import main
-from local.query import named_queries
+from local.checkout import CHECKOUT
+from tests.docs.shell import called, json_of, typed
 from tests.template.parsed import PARAMETERS, RESOURCES, TEMPLATE, accepts
-
-CHECKOUT = Path(__file__).parents[2]
-MANUAL = (CHECKOUT / "docs" / "operations.md").read_text()
-SCRIPT = "".join(re.findall(r"^ *```sh\n(.*?)^ *```", MANUAL, re.DOTALL | re.MULTILINE))
-PROGRAMS = ("aws", "flowlag", "make", "sam")
-
-LISTENER = """#!{python}
-import json, pathlib, sys
-with open({calls!r}, "a") as calls:
-    calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
-print("i-0123456789abcdef0")
-"""
 
 GLOBAL = {"region", "query", "output", "cli-read-timeout"}
 """Options of the AWS CLI itself."""
-OF_FILES = {"ls", "sync", "rb"}
+OF_FILES = {"ls", "cp", "sync", "rb"}
 """Commands of `aws s3`, which is no API."""
 RENAMED = {"notification-endpoint": "endpoint"}
 """Options that the AWS CLI calls otherwise than the API."""
-
-
-@pytest.fixture(scope="module")
-def calls(tmp_path_factory):
-    """What the manual asks of each program, in order."""
-    folder = tmp_path_factory.mktemp("manual")
-    log = folder / "calls"
-    (folder / "bin").mkdir()
-    for name in PROGRAMS:
-        program = folder / "bin" / name
-        program.write_text(LISTENER.format(python=sys.executable, calls=str(log)))
-        program.chmod(0o755)
-    (folder / "out").mkdir()
-    (folder / "out" / "reconciled.json").write_text('{"ledger_closed": true, "failures": {}, "arms": []}')
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", SCRIPT],
-        cwd=folder,
-        env={"PATH": f"{folder / 'bin'}:/usr/bin:/bin"},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    found = {name: [] for name in PROGRAMS}
-    for program, *words in map(json.loads, log.read_text().splitlines()):
-        found[program].append(words)
-    json.loads((folder / "out" / "event.json").read_text())  # the manual writes JSON
-    assert (folder / "home.yaml").read_text() == "HomeRegion: us-east-1\nHomeBucket: i-0123456789abcdef0\n"
-    return found
 
 
 @cache
@@ -69,9 +25,9 @@ def operations(service):
     return {xform_name(name, "-"): model.operation_model(name).input_shape for name in model.operation_names}
 
 
-def test_aws_has_the_operations_and_their_options(calls):
-    asked = [words for words in calls["aws"] if words[0] != "s3"]
-    assert len({tuple(words[:2]) for words in asked}) >= 12
+def test_aws_has_the_operations_and_their_options():
+    asked = [call.words for call in called("aws") if call.words[0] != "s3"]
+    assert len({words[:2] for words in asked}) >= 12
     for service, name, *rest in asked:
         shape = operations(service)[name]
         options = {word.removeprefix("--") for word in rest if word.startswith("--")} - GLOBAL
@@ -80,15 +36,15 @@ def test_aws_has_the_operations_and_their_options(calls):
         assert {xform_name(member, "-") for member in shape.required_members} <= given, (service, name)
 
 
-def test_of_files_only_what_is_known_is_asked(calls):
-    assert {words[1] for words in calls["aws"] if words[0] == "s3"} == OF_FILES
+def test_of_files_only_what_is_known_is_asked():
+    assert {call.words[1] for call in called("aws") if call.words[0] == "s3"} == OF_FILES
 
 
-def test_the_template_takes_the_parameters(calls):
+def test_the_template_takes_the_parameters():
     shown = [
-        words[words.index("--parameter-overrides") + 1 :]
-        for words in calls["sam"]
-        if "--parameter-overrides" in words
+        call.words[call.words.index("--parameter-overrides") + 1 :]
+        for call in called("sam")
+        if "--parameter-overrides" in call.words
     ]
     given = [tuple(each.split("=", 1)) for words in shown for each in words]
     assert len({name for name, _ in given}) >= 10
@@ -99,30 +55,31 @@ def test_the_template_takes_the_parameters(calls):
             assert name in PARAMETERS
 
 
-def test_sam_has_the_environments(calls):
+def test_sam_has_the_environments():
     environments = tomllib.loads((CHECKOUT / "samconfig.toml").read_text())
-    shown = {words[words.index("--config-env") + 1] for words in calls["sam"] if "--config-env" in words}
+    calls = [call.words for call in called("sam")]
+    shown = {words[words.index("--config-env") + 1] for words in calls if "--config-env" in words}
     assert shown
     assert shown <= environments.keys()
-    assert {words[0] for words in calls["sam"]} == {"deploy", "delete"}
+    assert {words[0] for words in calls} == {"build", "deploy", "delete"}
 
 
 def test_outputs_and_resources_are_the_templates():
-    outputs = set(re.findall(r"output us-east-1 (\w+)", MANUAL))
-    resources = set(re.findall(r"(?:resource|image) us-east-1 (\w+)", MANUAL))
-    assert outputs
+    calls = [call.words for call in called("aws")]
+    outputs = {name for words in calls for name in re.findall(r"OutputKey=='(\w+)'", " ".join(words))}
+    resources = {
+        words[words.index("--logical-resource-id") + 1] for words in calls if "--logical-resource-id" in words
+    }
+    assert len(outputs) >= 5
     assert outputs <= TEMPLATE["Outputs"].keys()
-    assert resources
+    assert len(resources) >= 5
     assert resources <= RESOURCES.keys()
 
 
-def test_queries_are_there_and_take_their_options(calls):
-    assert calls["flowlag"]
-    for command, name, *rest in calls["flowlag"]:
-        options = {option for each in main.commands[command].params for option in each.opts}
-        assert name in named_queries()
-        assert {word for word in rest if word.startswith("--")} <= options
-
-
-def test_make_has_the_target(calls):
-    assert {tuple(words) for words in calls["make"]} == {("build",)}
+def test_the_manual_writes_what_the_next_command_reads():
+    written = typed("docs/operations.md").written
+    assert json_of(written, "event.json") == {
+        "run_id": "by-hand-20261123T100000Z",
+        "reconciled": {"ledger_closed": True, "failures": {}, "arms": []},
+    }
+    assert written["home.yaml"] == "HomeRegion: us-east-1\nHomeBucket: i-0123456789abcdef0\n"

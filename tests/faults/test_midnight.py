@@ -13,6 +13,8 @@ from tests.faults.virtual import VirtualRun
 from tests.functions.run import NOON
 from tests.functions.stack import Cloud
 
+pytestmark = pytest.mark.slow
+
 MIDNIGHT = NOON + 12 * 3_600
 MINUTES = 60
 ARMS = (

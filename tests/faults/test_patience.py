@@ -18,6 +18,8 @@ from tests.faults.virtual import VirtualRun
 from tests.functions.run import NOON
 from tests.functions.template import document
 
+pytestmark = pytest.mark.slow
+
 REFUSED = 5
 ARMS = (Arm(), Arm(destination="s3"))
 REFUSALS = {

@@ -14,7 +14,7 @@ ARMS = (CLOUDWATCH, Arm(destination="s3"), Arm(destination="s3", file_format="pa
 MINUTES = 60
 
 
-@pytest.mark.parametrize("rate", [1, 10])
+@pytest.mark.parametrize("rate", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_every_probe_is_observed_under_its_own_tick(take_place: Callable[..., VirtualRun], rate: int) -> None:
     wrap = NOON * rate // PORTS * PORTS  # its port is 0
     run = take_place(RunRequest(rate=rate, arms=ARMS), began_at=wrap // rate - 10 * MINUTES, traffic_s=15 * MINUTES)

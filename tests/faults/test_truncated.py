@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from flowlag.plan import Arm, RunRequest
 from local.flow_logs.faults import Faults
 from tests.faults.virtual import VirtualRun
 from tests.functions.run import NOON
 from tests.functions.stack import Cloud
+
+pytestmark = pytest.mark.slow
 
 CLOUDWATCH, TEXT, PARQUET = Arm(), Arm(destination="s3"), Arm(destination="s3", file_format="parquet")
 
