@@ -347,6 +347,17 @@ def test_nothing_is_wider_than_the_page_and_no_chart_is_cut(opened, name, width)
         }).map((text) => `${text.closest('.card').id}: ${text.textContent}`)"""
     )
     assert cut == []
+    overlapping = page.page.evaluate(
+        """() => [...document.querySelectorAll('.role-axis-label')].flatMap((axis) => {
+          const shown = [...axis.querySelectorAll('text')].filter((text) => text.getAttribute('opacity') !== '0');
+          const boxes = shown.map((text) => text.getBoundingClientRect());
+          const isBeside = (a, b) => a.right <= b.left || b.right <= a.left;
+          const isOver = (a, b) => !isBeside(a, b) && a.bottom > b.top + 2 && b.bottom > a.top + 2;
+          return boxes.flatMap((box, at) => at && !axis.innerHTML.includes('rotate(-') && isOver(boxes[at - 1], box)
+            ? [`${axis.closest('.card').id}: ${shown[at].textContent}`] : []);
+        })"""
+    )
+    assert overlapping == []
     if width == 1440:
         scrolling = (
             "() => [...document.querySelectorAll('.scrolls')].filter((each) => each.scrollWidth > each.clientWidth)"
