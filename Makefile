@@ -101,23 +101,19 @@ define build-layer
 	  && .venv/bin/python layers/pack.py "$$aside/layer" "$$aside/zip" && mv "$$aside/zip" $@
 endef
 
-.build/layers/.ready: $(patsubst %,.build/layers/%.zip,core aws arrow stats report sender)
+# $(call layer,NAME,FOLDER,LOGICAL ID)
+define layer
+.build/layers/.ready: .build/layers/$(1).zip
+.build/layers/$(1).zip: $$(call sources,$(2)) layers/pack.py | .venv/.ready
+	$$(call build-layer,$(2),$(3))
+endef
+
+.build/layers/.ready:
 	touch $@
 
-.build/layers/core.zip: $(call sources,layers/core) layers/pack.py | .venv/.ready
-	$(call build-layer,layers/core,CoreLayer)
-
-.build/layers/aws.zip: $(call sources,layers/aws) layers/pack.py | .venv/.ready
-	$(call build-layer,layers/aws,AwsLayer)
-
-.build/layers/arrow.zip: $(call sources,layers/arrow) layers/pack.py | .venv/.ready
-	$(call build-layer,layers/arrow,ArrowLayer)
-
-.build/layers/stats.zip: $(call sources,layers/stats) layers/pack.py | .venv/.ready
-	$(call build-layer,layers/stats,StatsLayer)
-
-.build/layers/report.zip: $(call sources,layers/report) layers/pack.py | .venv/.ready
-	$(call build-layer,layers/report,ReportLayer)
-
-.build/layers/sender.zip: $(call sources,sender) layers/pack.py | .venv/.ready
-	$(call build-layer,sender,SenderLayer)
+$(eval $(call layer,core,layers/core,CoreLayer))
+$(eval $(call layer,aws,layers/aws,AwsLayer))
+$(eval $(call layer,arrow,layers/arrow,ArrowLayer))
+$(eval $(call layer,stats,layers/stats,StatsLayer))
+$(eval $(call layer,report,layers/report,ReportLayer))
+$(eval $(call layer,sender,sender,SenderLayer))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from flowlag_aws.clock import now
@@ -29,8 +28,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     if not campaign:  # the first run, and none of its arms came to anything
         return {"page": None, "profiles": 0}
     report = build(campaign, built_at=now())
-    data = json.dumps(report.data, separators=(",", ":"), allow_nan=False)
-    page = reports.put_report(experiment, page=report.html, data=data, badge=report.badge)
+    page = reports.put_report(experiment, page=report.html, data=report.data_json, badge=report.badge)
     logger.info("report published", extra={"run_id": plan.run_id, "page": page, "profiles": len(campaign)})
     return {"page": page, "profiles": len(campaign)}
 

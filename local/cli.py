@@ -110,6 +110,21 @@ _RATE = click.option(
     show_default=True,
     help="Probes a second, as they were sent: a source port is the tick, counted at this rate, modulo 65,536.",
 )
+
+
+def _port(meaning: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    return click.option(
+        "--port", type=click.IntRange(1, 65_535), default=TARGET_PORT, show_default=True, help=meaning
+    )
+
+
+_BURST_GAP = click.option(
+    "--burst-gap",
+    type=Seconds(),
+    default=BURST_GAP_S,
+    show_default=True,
+    help="Deliveries less than this many seconds apart are one burst.",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 
 
@@ -201,20 +216,8 @@ def demo(*, keep: bool, as_json: bool, **options: Any) -> int:  # noqa: ANN401 -
     help="What arrived: a run's capture.csv, or a pcap file of tcpdump.",
 )
 @_RATE
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65_535),
-    default=TARGET_PORT,
-    show_default=True,
-    help="The target's port, by which probes are told in flow-log files and in a pcap file.",
-)
-@click.option(
-    "--burst-gap",
-    type=Seconds(),
-    default=BURST_GAP_S,
-    show_default=True,
-    help="Deliveries less than this many seconds apart are one burst.",
-)
+@_port("The target's port, by which probes are told in flow-log files and in a pcap file.")
+@_BURST_GAP
 @_JSON
 def analyze(
     paths: tuple[Path, ...],
@@ -400,20 +403,8 @@ def simulate(*, out: Path, as_json: bool, **options: Any) -> None:  # noqa: ANN4
 @click.option("--ledger", type=_PATH, help="What was sent, beside an export: as for 'flowlag analyze'.")
 @click.option("--capture", type=_PATH, help="What arrived, beside an export: as for 'flowlag analyze'.")
 @_RATE
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65_535),
-    default=TARGET_PORT,
-    show_default=True,
-    help="The target's port, by which probes are told in a pcap file.",
-)
-@click.option(
-    "--burst-gap",
-    type=Seconds(),
-    default=BURST_GAP_S,
-    show_default=True,
-    help="Deliveries less than this many seconds apart are one burst.",
-)
+@_port("The target's port, by which probes are told in a pcap file.")
+@_BURST_GAP
 @_JSON
 def report(
     paths: tuple[Path, ...],

@@ -24,7 +24,7 @@ from local.download import download_results
 from local.flow_logs.faults import Faults
 from local.progress import Steps
 from local.render import demo_intro, demo_result
-from local.report import report, write
+from local.report import report, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,7 +164,7 @@ def _report(folder: Path, options: DemoOptions) -> Path:
     """Make the page of the run, and return where it is."""
     made = report([folder], time.time_ns() // 1_000, burst_gap_s=options.request()["burst_gap_s"])
     page = options.out / "report.html"
-    write(page, made.html)
+    write_all(made, {"page": page})
     return page
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from flowlag_report.words import counted
+
+__all__ = ["counted", "duration", "percent", "signed"]
+
 MINUS: Final = "\N{MINUS SIGN}"
 
 
@@ -22,8 +26,3 @@ def signed(number: float, decimals: int = 0) -> str:
 def percent(share: float) -> str:
     """A share with three digits: 29.0 %, 0.129 %."""
     return f"{100 * share:#.3g} %"
-
-
-def counted(number: int, noun: str) -> str:
-    """9,999 packets, 1 run."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

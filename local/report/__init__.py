@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,12 +75,14 @@ def summary(made: Report) -> dict[str, Any]:
     return {"source": data["source"], **data["answer"], "arms": arms, "void_runs": len(data["void_runs"])}
 
 
+_FORMS: Final = {"page": attrgetter("html"), "data": attrgetter("data_json"), "badge": attrgetter("badge")}
+
+
 def write_all(made: Report, wanted: Mapping[str, Path | None]) -> dict[str, str]:
     """Write the forms of the report that are wanted, and return where they are."""
-    forms = {"page": made.html, "data": json.dumps(made.data, separators=(",", ":")), "badge": made.badge}
     written = {form: path for form, path in wanted.items() if path}
     for form, path in written.items():
-        write(path, forms[form])
+        write(path, _FORMS[form](made))
     return {form: str(path) for form, path in written.items()}
 
 

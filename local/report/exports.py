@@ -13,7 +13,7 @@ from flowlag.stamp import PORTS, UNSENDABLE_PORT
 from flowlag_report.profile import AFTER, BEFORE, COUNTS, NULL, profile_of
 from local import sources
 from local.analysis.flow_log import FlowLog
-from local.sources import EXPORT, FLOW_LOG, UNKNOWN, UnusableInput
+from local.sources import EXPORT, FLOW_LOG, UnusableInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def _observations(flow_log: FlowLog) -> Columns:
         "sent_at": series.sent_at,
         "window_start": series.window_start,
         "window_end": unknown,
-        "ingested_at": np.where(series.ingested_at == UNKNOWN, NULL, series.ingested_at),
+        "ingested_at": series.ingested_at,
         "received_at": unknown,
     }
 

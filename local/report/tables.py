@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from flowlag.tables import RUNS, object_key
-from flowlag_report.profile import FIRST_DELIVERY_COLUMNS, LEDGER_COLUMNS, NULL, OBSERVATION_COLUMNS, profile_of
+from flowlag_report.profile import FIRST_DELIVERY_COLUMNS, LEDGER_COLUMNS, OBSERVATION_COLUMNS, profile_of
 from local.report.folders import files_below, partition_of
 from local.sources import UnusableInput, parquet
 
@@ -86,7 +86,7 @@ def _rows(path: Path, names: Collection[str]) -> list[dict[str, Any]]:
     """The rows of a small table."""
     with path.open("rb") as stream, parquet.opened(path, stream) as file:
         table = _read(path, file, names)
-    columns = {name: _plain(table[name]) for name in names}
+    columns = {name: _plain(path, name, table[name]) for name in names}
     return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -104,14 +104,12 @@ def _read(path: Path, file: pq.ParquetFile, names: Collection[str]) -> pa.Table:
     return file.read(columns=list(names), use_threads=False)
 
 
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    values: list[Any] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+def _plain(path: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
+    is_instant = pa.types.is_timestamp(column.type)
+    values: list[Any] = (parquet.micros(path, name, column) if is_instant else column).to_pylist()
     return values
 
 
 def _whole(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.int64]:
-    if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type)):
-        raise UnusableInput(f"the column '{name}' of '{path}' is {column.type}, not a number")
-    known = column.cast(pa.int64())
-    values: NDArray[np.int64] = (known.fill_null(NULL) if known.null_count else known).to_numpy()
-    return values
+    read = parquet.micros if pa.types.is_timestamp(column.type) else parquet.integers
+    return parquet.values(read(path, name, column))

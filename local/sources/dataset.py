@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import numpy as np
 
 from flowlag.errors import FlowlagError
+from flowlag_report.profile import NULL
 from local.instants import iso
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ FLOW_LOG: Final = "flow-log records"
 RUN_GAP_S: Final = 3_600
 """Exports and flow-log files name no run. Capture windows at least this far apart belong to different runs."""
 
-UNKNOWN: Final = int(np.iinfo(np.int64).min)
-"""Where an instant is not known. No computation may take it for one: ask `Series.delivered` first."""
+UNKNOWN: Final = NULL
+"""Where an instant is not known, here and in the report. No computation may take it for one: ask `Series.delivered`
+first."""
 
 
 class UnusableInput(FlowlagError):

@@ -80,8 +80,8 @@ def read_observations(path: Path, stream: BinaryIO, file: pq.ParquetFile) -> Obs
             raise UnusableInput(f"'{path}' has rows without '{name}'")
     return pa.table(
         {name: _text(path, name, table[name]) for name in _KEYS}
-        | {"tick": _integers(path, "tick", table["tick"])}
-        | {name: _micros(path, name, table[name]) for name in _INSTANTS}
+        | {"tick": integers(path, "tick", table["tick"])}
+        | {name: micros(path, name, table[name]) for name in _INSTANTS}
     )
 
 
@@ -92,13 +92,23 @@ def _text(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _integers(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def integers(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of whole numbers, as 64 bits.
+
+    Raises:
+        UnusableInput: it is of another type.
+    """
     if not pa.types.is_integer(column.type):
         raise UnusableInput(f"the column '{name}' of '{path}' is {column.type}, not a whole number")
     return column.cast(pa.int64())
 
 
-def _micros(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def micros(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of instants, of whatever unit, as integer microseconds.
+
+    Raises:
+        UnusableInput: it is of another type.
+    """
     if not pa.types.is_timestamp(column.type):
         raise UnusableInput(f"the column '{name}' of '{path}' is {column.type}, not a timestamp")
     return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
@@ -149,14 +159,14 @@ def _by_flow_log(table: Observations) -> Iterator[tuple[tuple[str, str], Observa
 
 
 def _series(run: str, arm: str, rows: Observations) -> Series:
-    return Series(run, arm, *(_values(rows[name]) for name in _COLUMNS))
+    return Series(run, arm, *(values(rows[name]) for name in _COLUMNS))
 
 
-def _values(column: pa.ChunkedArray) -> Whole:
-    """The values without a copy, where they are one piece and all there."""
+def values(column: pa.ChunkedArray) -> Whole:
+    """The values, UNKNOWN for null; without a copy, where they are one piece and all there."""
     known = column.fill_null(UNKNOWN) if column.null_count else column
-    values: Whole = _one_piece(known).to_numpy()
-    return values
+    found: Whole = _one_piece(known).to_numpy()
+    return found
 
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:
@@ -176,7 +186,7 @@ def read_runs(path: Path, file: pq.ParquetFile) -> list[RunRow]:
     if not _holds_arms(file.schema_arrow.field("arms").type):
         raise UnusableInput(f"the column 'arms' of '{path}' does not say of each arm: {', '.join(_ARM_MEMBERS)}")
     table = file.read(columns=list(_RUN_COLUMNS))
-    started_at = _micros(path, "started_at", table["started_at"]).to_pylist()
+    started_at = micros(path, "started_at", table["started_at"]).to_pylist()
     return [_run(row, at) for row, at in zip(table.to_pylist(), started_at, strict=True)]
 
 

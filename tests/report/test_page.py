@@ -8,7 +8,7 @@ import pytest
 import vl_convert
 
 from flowlag_report import build
-from flowlag_report.page import VEGA, in_script
+from flowlag_report.page import in_script, vega
 from tests.report.campaigns import profile
 
 NOW = 1_793_600_000_000_000
@@ -75,7 +75,7 @@ def test_json_in_a_script_cannot_end_it(text):
 
 
 def test_the_vega_bundle_is_the_one_that_vl_convert_makes():
-    assert vl_convert.javascript_bundle(vl_version="6.4") == VEGA
+    assert vl_convert.javascript_bundle(vl_version="6.4") == vega()
 
 
 def test_the_same_profiles_give_the_same_bytes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ class Report:
     data: dict[str, Any]
     html: str
     badge: str
+
+    @property
+    def data_json(self) -> str:
+        """The data as `data.json` has it, on AWS and here."""
+        return json.dumps(self.data, separators=(",", ":"), allow_nan=False)
 
 
 def build(profiles: Sequence[Profile], built_at: Micros) -> Report:

@@ -17,7 +17,7 @@ from flowlag.verdict import VOID
 from flowlag_report import words
 from flowlag_report.groups import groups_of, headline, samples_of
 from flowlag_report.lookback import needed_s
-from flowlag_report.profile import COUNTS, SHARES, STAGES
+from flowlag_report.profile import COUNTS, PERCENTILES, SHARES, STAGES
 from flowlag_stats import student
 from flowlag_stats.changes import changes
 from flowlag_stats.intervals import RUNS_FOR_INTERVAL, percentile_interval
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 DATA_VERSION: Final = 1
 
-PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 CURVE: Final = (0.01, 0.025, *(round(number / 20, 2) for number in range(1, 20)), 0.975, 0.99, 0.995, 0.999)
 """The shares at which the curve of delays is drawn, beside its two ends."""
 SLO: Final = (0.95, 0.95)

@@ -32,7 +32,7 @@ def page(data: Mapping[str, Any]) -> str:
         style=_read("page/page.css"),
         data=in_script(data),
         charts=in_script({"files": charts.files(), "themes": charts.page_themes()}),
-        vega=f"(() => {{{VEGA}}})();",
+        vega=f"(() => {{{vega()}}})();",
         script="\n".join(_read(f"page/{name}") for name in _SCRIPTS),
     )
 
@@ -43,9 +43,10 @@ def in_script(value: object) -> str:
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
+def vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed, as vl-convert bundles them: a megabyte, which only who makes a page reads."""
+    return _read("vendor/vega.js")
+
+
 def _read(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-VEGA: Final = _read("vendor/vega.js")
-"""Vega, Vega-Lite and Vega-Embed, as vl-convert bundles them."""

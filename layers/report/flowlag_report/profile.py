@@ -85,7 +85,7 @@ AFTER: Final = "after_last_record"
 SPANS_AT_MOST: Final = 400
 """Of what is missing, as many spans of ticks are kept; counts are of all."""
 
-_PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _HOUR: Final = 3_600_000_000
 _SECOND: Final = 1_000_000
 
@@ -177,7 +177,7 @@ class Profile:
     @property
     def undelivered(self) -> int:
         """Probes that were sent, and did not come by the deadline: later than everything."""
-        return (self.counts[LOST_ON_WIRE] or 0) + (self.counts[NOT_RECORDED] or 0)
+        return _undelivered(self.counts)
 
     @property
     def sample(self) -> RunSample | None:
@@ -270,7 +270,7 @@ def profile_of(
         burst_gap_s: deliveries less than this apart are one burst.
     """
     counts = {name: arm.get(name, 0) for name in COUNTS}
-    undelivered = (counts[LOST_ON_WIRE] or 0) + (counts[NOT_RECORDED] or 0)
+    undelivered = _undelivered(counts)
     known = _delivered(observations)
     sent, label, ingested = known["sent_at"], known["window_start"], known["ingested_at"]
     delays = np.sort((ingested - sent) / _SECOND)
@@ -316,6 +316,10 @@ _OF_RUN: Final = (
 _OF_ARM: Final = ("arm", "destination", "file_format", "aggregation_interval_s", "level")
 
 
+def _undelivered(counts: Mapping[str, int | None]) -> int:
+    return (counts[LOST_ON_WIRE] or 0) + (counts[NOT_RECORDED] or 0)
+
+
 def _delivered(observations: Columns) -> dict[str, Whole]:
     """The rows that have a time of delivery, and one of sending."""
     is_known = (observations["ingested_at"] != NULL) & (observations["sent_at"] != NULL)
@@ -325,10 +329,10 @@ def _delivered(observations: Columns) -> dict[str, Whole]:
 
 
 def _delay(delays: NDArray[np.float64], undelivered: int) -> dict[str, float | None]:
-    found = percentiles(delays, tuple(_PERCENTILES.values()), missing=undelivered)
+    found = percentiles(delays, tuple(PERCENTILES.values()), missing=undelivered)
     return {
         "min": float(delays[0]),
-        **dict(zip(_PERCENTILES, found, strict=True)),
+        **dict(zip(PERCENTILES, found, strict=True)),
         "max": float(delays[-1]),
         "mean": round(float(delays.mean()), 6),
     }
@@ -382,9 +386,11 @@ def _missing(observed: Whole, ledger: Columns, *, is_closed: bool) -> dict[str, 
     unrecorded = np.setdiff1d(ticks[is_sent], observed, assume_unique=True)
     first, last = (int(observed.min()), int(observed.max())) if len(observed) else (NULL, NULL)
     is_after = (unrecorded > last) & (not is_closed)
+    unsent = ticks[~is_sent]
+    is_expected = np.array([encode(tick) == UNSENDABLE_PORT for tick in unsent.tolist()], np.bool_)
     fates = {
-        NEVER_SENT: np.array([tick for tick in ticks[~is_sent].tolist() if encode(tick) != UNSENDABLE_PORT]),
-        EXPECTED_MISSING: np.array([tick for tick in ticks[~is_sent].tolist() if encode(tick) == UNSENDABLE_PORT]),
+        NEVER_SENT: unsent[~is_expected],
+        EXPECTED_MISSING: unsent[is_expected],
         UNRECORDED: unrecorded[(unrecorded > first) & ~is_after],
         BEFORE: unrecorded[unrecorded < first],
         AFTER: unrecorded[is_after],

@@ -48,6 +48,12 @@ const SPAN_CLOCK = (from, to) => (to - from < 600_000 ? { clock: "%H:%M:%S", clo
 const NO_RUN = "No run is selected: widen the filters.";
 const NO_CLOSE_UP = "The packets of this selection's runs are not in the page: it has those of the newest run of each region.";
 
+/** What a view of one run's packets shows, or why there is no such run. */
+const ofRunInView = (content) => (selected) => {
+  const run = closeUp(selected);
+  return run ? content(run) : { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+};
+
 const chapters = [
   {
     title: "How late",
@@ -223,9 +229,7 @@ const chapters = [
         id: "sawtooth",
         title: "The sawtooth: delay against send time",
         wide: true,
-        content: (selected) => {
-          const run = closeUp(selected);
-          if (!run) return { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+        content: ofRunInView((run) => {
           const windows = windowsOf(run), delay = run.delay_s, from = Date.parse(windows[0].sent_first), to = Date.parse(windows[windows.length - 1].sent_last);
           const levels = ["p50", "p95"].filter((name) => isKnown(delay[name])).map((name) => ({ delay_s: delay[name], label: `${name.slice(1)} %: ${duration(delay[name])}` }));
           const most = Math.max(...windows.map((each) => Math.max(each.delay_first_s, each.ingest_delay_s)));
@@ -247,15 +251,13 @@ const chapters = [
             columns: windowColumns,
             rows: windows.map(({ first_s, ...row }) => row),
           };
-        },
+        }),
       },
       {
         id: "folded",
         title: "The same, folded at its period",
         wide: true,
-        content: (selected) => {
-          const run = closeUp(selected);
-          if (!run) return { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+        content: ofRunInView((run) => {
           if (!run.burst_period_s) return { empty: "There were fewer than two bursts, and so no period to fold at." };
           const period = (run.sawtooth && run.sawtooth.period_s) || run.burst_period_s, windows = windowsOf(run);
           const fold = period > 20 ? Math.round(period) : period;
@@ -283,15 +285,13 @@ const chapters = [
             columns: [timeColumn("at_s", "send time, folded"), timeColumn("until_s", "until"), timeColumn("delay_first_s", "delay of the first"), timeColumn("delay_last_s", "of the last")],
             rows: rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, seconds3(value)]))),
           };
-        },
+        }),
       },
       {
         id: "timestamp-error",
         title: "Timestamp error: the record's start minus the send time",
         wide: true,
-        content: (selected) => {
-          const run = closeUp(selected);
-          if (!run) return { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+        content: ofRunInView((run) => {
           const windows = windowsOf(run), error = run.timestamp_error_s, from = Date.parse(windows[0].sent_first), to = Date.parse(windows[windows.length - 1].sent_last);
           const middle = Math.floor(windows.length / 2), near = windows.slice(middle, middle + (window.innerWidth < 520 ? 4 : 7));
           const least = Math.min(...windows.map((each) => each.error_last_s)), most = Math.max(...windows.map((each) => each.error_first_s), 0);
@@ -316,15 +316,13 @@ const chapters = [
             columns: windowColumns,
             rows: windows.map(({ first_s, ...row }) => row),
           };
-        },
+        }),
       },
       {
         id: "missing",
         title: "Missing data: what became of every tick",
         wide: true,
-        content: (selected) => {
-          const run = closeUp(selected);
-          if (!run) return { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+        content: ofRunInView((run) => {
           const profile = PROFILES.find((each) => each.run.id === run.run_id && each.arm.name === run.arm), counts = profile.counts;
           const windows = windowsOf(run);
           const names = [
@@ -356,15 +354,13 @@ const chapters = [
             columns: [column("fate", "what became of it"), column("n_ticks", "ticks", grouped)],
             rows: names.map(([fate, n_ticks]) => ({ fate, n_ticks })),
           };
-        },
+        }),
       },
       {
         id: "gaps",
         title: "Gaps between what is missing",
         wide: true,
-        content: (selected) => {
-          const run = closeUp(selected);
-          if (!run) return { empty: selected.chosen ? NO_CLOSE_UP : NO_RUN };
+        content: ofRunInView((run) => {
           const missing = ["never_sent", "unrecorded"].flatMap((fate) => (run.missing[fate] || []).flatMap(([tick, length]) => Array.from({ length: Math.min(length, 50) }, (_, place) => [tick + place, fate])));
           missing.sort((a, b) => a[0] - b[0]);
           const gaps = missing.slice(1).map(([tick, fate], place) => ({ at: iso(tickMillis(tick, run.rate)), gap_s: (tick - missing[place][0]) / run.rate, fate: fate === "never_sent" ? "never sent" : "no record" }));
@@ -386,7 +382,7 @@ const chapters = [
             columns: [column("at", "tick"), timeColumn("gap_s", "since the one before"), column("fate", "what became of it")],
             rows: gaps,
           };
-        },
+        }),
       },
     ],
   },
