@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import exp, inf, lgamma, log, log1p, sqrt
+from math import exp, inf, isinf, lgamma, log, sqrt
 
 _PRECISION = 1e-15
 
@@ -13,7 +13,10 @@ def two_sided_p(t: float, degrees: float) -> float:
 
     It is the regularised incomplete beta function I_x(degrees / 2, 1 / 2) at x = degrees / (degrees + t^2).
     """
-    return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
+    squared = t * t
+    if isinf(squared):
+        return 0.0
+    return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + squared), squared / (degrees + squared))
 
 
 @lru_cache
@@ -21,20 +24,23 @@ def quantile(level: float, degrees: float) -> float:
     """The t that |T| stays below with probability `level`, by halving x of `two_sided_p`."""
     low, high = 0.0, 1.0
     while low < (x := (low + high) / 2) < high:
-        if _incomplete_beta(degrees / 2, 0.5, x) < 1 - level:
+        if _incomplete_beta(degrees / 2, 0.5, x, 1 - x) < 1 - level:
             low = x
         else:
             high = x
     return sqrt(degrees * (1 - high) / high)
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """I_x(a, b) by its continued fraction (https://dlmf.nist.gov/8.17#v), on the side where that converges fast."""
-    if x in (0, 1):
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """I_x(a, b) by its continued fraction (https://dlmf.nist.gov/8.17#v), on the side where that converges fast.
+
+    `y` is 1 - x as the caller knows it: beside 1, x has lost the digits that the answer is made of.
+    """
+    if not x or not y:
         return x
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    front = exp(a * log(x) + b * log1p(-x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a
+        return 1 - _incomplete_beta(b, a, y, x)
+    front = exp(a * log(x) + b * log(y) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a
     return front * _continued_fraction(a, b, x)
 
 
