@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import floor, isfinite
 from typing import TYPE_CHECKING, Final
 
 from flowlag.plan import AWS, LOCAL, SIMULATED
@@ -17,17 +17,20 @@ SOURCES: Final[Mapping[str, str]] = {
 }
 
 _MINUTE: Final = 60
-_EXACT_BELOW_S: Final = 10
+_TENTHS_BELOW: Final = 100
+_MINUS: Final = "\N{MINUS SIGN}"
 
 
 def duration(seconds: float) -> str:
-    """To the nearest second, below ten to a tenth: 5.4 s, 18 s, 5 min 26 s, 1 h 10 min."""
-    if abs(seconds) < _EXACT_BELOW_S:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(abs(seconds)), _MINUTE)
+    """To the nearest second, below ten to a tenth: 5.4 s, 18 s, 5 min 26 s, 1 h 10 min. As page/words.js has it."""
+    size = abs(seconds)
+    tenths = floor(10 * size + 0.5)  # `round` takes halves to the even one, which browsers do not
+    sign = _MINUS if seconds < 0 and tenths else ""
+    if tenths < _TENTHS_BELOW:
+        return f"{sign}{tenths / 10:.1f} s"
+    minutes, rest = divmod(floor(size + 0.5), _MINUTE)
     hours, minutes = divmod(minutes, _MINUTE)
     parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
-    sign = "\N{MINUS SIGN}" if seconds < 0 else ""
     return sign + " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 

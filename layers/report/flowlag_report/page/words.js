@@ -3,10 +3,9 @@ const MINUS = "\u2212";
 
 /** To the nearest second, below ten to a tenth: 5.4 s, 18 s, 5 min 26 s, 1 h 10 min. As `words.duration`. */
 function duration(seconds) {
-  const size = Math.abs(seconds), sign = seconds < 0 ? MINUS : "";
-  if (size < 10) return `${sign}${size.toFixed(1)} s`;
-  const whole = Math.round(size);
-  return sign + inParts(whole);
+  const size = Math.abs(seconds), tenths = Math.round(10 * size);
+  const sign = seconds < 0 && tenths ? MINUS : "";
+  return sign + (tenths < 100 ? `${(tenths / 10).toFixed(1)} s` : inParts(Math.round(size)));
 }
 
 /** In whole seconds, rounded up as a bound must be. */
