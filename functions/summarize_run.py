@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from flowlag.reconcile import Counts
 from flowlag.summary import ArmSummary, RunSummary
 from flowlag.verdict import judge
 from flowlag_aws.evidence import read_clocks
+from flowlag_aws.executions import failure_in_words
 from flowlag_aws.metrics import publish
 from flowlag_aws.reports import Reports
 from flowlag_aws.rows import Rows
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from flowlag.plan import RunPlan
     from flowlag_aws.store import Store
     from flowlag_report.profile import Whole
+
+_LONGEST = 500
+"""Characters of a reason: a service's message can be a page."""
 
 _NOTHING = {"ledger_closed": True, "capture_closed": True, "failures": {}, "arms": []}
 """What is known of a run that failed before it was reconciled."""
@@ -118,12 +121,5 @@ def _failures_of_run(work: Store, plan: RunPlan, event: dict[str, Any]) -> list[
 
 
 def _sentence(failure: dict[str, str]) -> str:
-    return f"a step failed: {failure.get('Error', 'unknown')}: {_message(failure.get('Cause', ''))[:500]}"
-
-
-def _message(cause: str) -> str:
-    """What a function said; Lambda wraps it in JSON."""
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause
+    said = failure_in_words(failure.get("Error", "unknown"), failure.get("Cause", ""))
+    return f"a step failed: {said[:_LONGEST]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowlag.plan import CLOUDWATCH, S3, Arm, RunPlan
 from flowlag_aws.clock import micros, now
-from flowlag_aws.executions import RUNNING
+from flowlag_aws.executions import RUNNING, failure_in_words
 from flowlag_aws.log_groups import log_group_name
 from flowlag_aws.store import CONTROL, delivery_prefix
 from local.doctor.account import NO_BUCKET, NotLooked, code_of, in_words, is_one_of
@@ -223,7 +222,7 @@ def find_run(account: Account, stack: Stack, run_id: str | None) -> Run | None:
         execution=execution,
         status=described["status"],
         began_at=micros(described["startDate"]),
-        failure=failure_of(described),
+        failure=failure_in_words(described.get("error", ""), described.get("cause", "")),
         plan=RunPlan.of_json(plan) if plan and plan["execution"] == execution else None,
         files=_files(account, stack, run_id),
     )
@@ -256,14 +255,6 @@ def _run_id(name: str, asked: str) -> str:
     if "scheduled_at" not in request:
         return name
     return f"{request['run_prefix']}-{re.sub('[-:]', '', request['scheduled_at'])}"
-
-
-def failure_of(described: Mapping[str, Any]) -> str:
-    """The error of what failed, in words. A function's is JSON, of which the message is what people want."""
-    cause = described.get("cause", "")
-    with suppress(ValueError, TypeError, KeyError):
-        cause = json.loads(cause)["errorMessage"]
-    return ": ".join(each for each in (described.get("error", ""), str(cause).strip()) if each)
 
 
 def document(account: Account, stack: Stack, run_id: str, name: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flowlag_aws.clock import micros
-from local.doctor.scope import failure_of
+from flowlag_aws.executions import failure_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -160,7 +160,7 @@ class _Reader:
         details = event.get(f"{_details(kind)}EventDetails", {})
         item = self._items[event["id"]] = self._item(event)
         if kind in _ENDS:
-            self.end = End(at=at, status=_ENDS[kind], failure=failure_of(details))
+            self.end = End(at=at, status=_ENDS[kind], failure=_failure(details))
         elif kind.endswith(_ENTERED):
             self._open[item] = len(self._visits)
             self._visits.append(
@@ -177,7 +177,7 @@ class _Reader:
         elif kind == "TaskSucceeded":
             self._change(item, answer=_value(details.get("output")), ending=DONE)
         elif kind in _ATTEMPT_FAILED:
-            self._fail(item, Failure(at, failure_of(details)))
+            self._fail(item, Failure(at, _failure(details)))
 
     def finished(self) -> list[Visit]:
         """The visits. One that is open runs, whatever became of its attempts; with the execution it ends."""
@@ -234,5 +234,10 @@ def _value(text: str | None) -> Any:  # noqa: ANN401 - JSON
     return None
 
 
+def _failure(details: Mapping[str, Any]) -> str:
+    """What failed, as an event has it."""
+    return failure_in_words(details.get("error", ""), details.get("cause", ""))
+
+
 def _why(failure: Mapping[str, str]) -> str:
-    return failure_of({"error": failure.get("Error", ""), "cause": failure.get("Cause", "")})
+    return failure_in_words(failure.get("Error", ""), failure.get("Cause", ""))

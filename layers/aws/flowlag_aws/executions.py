@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 from flowlag_aws import clients
 
 RUNNING = "RUNNING"
@@ -14,6 +17,13 @@ def status_of(execution_arn: str) -> str | None:
         return client.describe_execution(executionArn=execution_arn)["status"]
     except (client.exceptions.ExecutionDoesNotExist, client.exceptions.InvalidArn):
         return None
+
+
+def failure_in_words(error: str, cause: str) -> str:
+    """A failure as Step Functions has it. A function's cause is JSON, of which people want the message."""
+    with suppress(ValueError, TypeError, KeyError):
+        cause = str(json.loads(cause)["errorMessage"])
+    return ": ".join(each for each in (error, cause.strip()) if each)
 
 
 def stop_all(state_machine_arn: str) -> int:
