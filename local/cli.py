@@ -234,8 +234,9 @@ def analyze(
     PATH is one of:
 
     \b
-    observations    Parquet of a run, or a directory of them (a copy of the bucket:
-                    then void runs are left out, and what was never delivered counts)
+    observations    Parquet of a run, or a directory of them (a copy of the bucket, or
+                    several: then void runs are left out, and what was never
+                    delivered counts)
     an export       the CSV of a Logs Insights query with the columns
                     @ingestionTime, @timestamp and srcPort, as in Episode 18
     flow-log files  as AWS writes them to S3: .log, .log.gz, Parquet; these do not

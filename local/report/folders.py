@@ -18,9 +18,7 @@ def copies_in(path: Path) -> list[Path]:
     """The folder, if it is a copy of the results bucket; else those of its folders that are, as `out/` has them."""
     if not path.is_dir():
         return []
-    return (
-        [path] if _is_copy(path) else [each for each in sorted(path.iterdir()) if each.is_dir() and _is_copy(each)]
-    )
+    return [each for each in (path, *sorted(path.iterdir())) if _is_copy(each)]
 
 
 def _is_copy(path: Path) -> bool:

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 
 from flowlag.glance import CHUNK_BYTES, TextReader
@@ -23,7 +24,6 @@ from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from io import BufferedReader
-    from pathlib import Path
 
     from local.sources.dataset import RunRow, Series
 
@@ -55,8 +55,8 @@ class _Part:
 def read(paths: Sequence[Path], *, port: int, rate: int) -> Dataset:
     """Read files, and directories with everything below them.
 
-    Where a directory holds the table `runs` beside the observations, as a copy of the results bucket does, runs
-    whose verdict is void are left out.
+    Of a copy of the results bucket, and of a directory that holds some, the observations are read. Runs whose
+    verdict is void, by the table `runs` beside them, are left out.
 
     Args:
         paths: what to read; files of one kind and one source.
@@ -121,15 +121,19 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 
 def _within(directory: Path) -> list[Path]:
-    # A copy of the results bucket holds other tables beside the observations.
-    table = directory / OBSERVATIONS
-    files = _below(table if table in directory.iterdir() else directory)
+    copies = _copies(directory)
+    files = [file for copy in copies for file in _below(copy / OBSERVATIONS)] if copies else _below(directory)
     if not files:
         raise UnusableInput(
             f"the directory '{directory}' holds no data: no file in it ends in {' or '.join(_SUFFIXES)}"
             " (a Logs Insights export has to be named itself)"
         )
     return files
+
+
+def _copies(directory: Path) -> list[Path]:
+    """The directory, if it is a copy of the results bucket; else those in it, as `out/` has them."""
+    return [each for each in (directory, *sorted(directory.iterdir())) if (each / OBSERVATIONS).is_dir()]
 
 
 def _below(folder: Path) -> list[Path]:
@@ -146,13 +150,13 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _runs(paths: Iterable[Path]) -> list[RunRow]:
-    """The rows of `runs` that lie beside the observations of the directories among `paths`."""
+    """The rows of `runs` that lie beside the observations in `paths`."""
     rows: list[RunRow] = []
-    for path in paths:
-        if (path / OBSERVATIONS).is_dir() and (path / _RUNS).is_dir():
-            for file in _below(path / _RUNS):
-                with file.open("rb") as stream, parquet.opened(file, stream) as table:
-                    rows += parquet.read_runs(file, table)
+    tables = [copy / _RUNS for path in paths if path.is_dir() for copy in _copies(path)]
+    for table in filter(Path.is_dir, tables):
+        for file in _below(table):
+            with file.open("rb") as stream, parquet.opened(file, stream) as opened:
+                rows += parquet.read_runs(file, opened)
     return rows
 
 

@@ -351,6 +351,14 @@ def test_void_runs_are_left_out_and_that_is_said(tmp_path):
     assert analyze_json(tmp_path / "observations")["n_runs"] == 3
 
 
+def test_a_folder_of_copies_is_read_as_its_copies(tmp_path):
+    bucket(tmp_path / "demo", {"run-1": [observation(T0)]}, [run_row("run-2", "void")])
+    bucket(tmp_path / "other", {"run-3": [observation(T0, run="run-3")]}, [run_row("run-3")])
+    (tmp_path / "page").mkdir()
+    answer = analyze_json(tmp_path)
+    assert (answer["n_packets"], answer["n_runs"], answer["void_runs"]) == (2, 2, ["run-2"])
+
+
 def test_if_all_runs_are_void_nothing_can_be_said(tmp_path):
     bucket(tmp_path, {"run-1": [observation(T0)]}, [run_row(verdict="void")])
     with pytest.raises(UnusableInput, match=r"all runs in .* are void: nothing can be said of them"):
