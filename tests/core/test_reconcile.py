@@ -53,7 +53,7 @@ class Run:
         """What the capture has."""
         if self.capture == "none":
             return None
-        until = self.cut_at if self.capture == "cut short" else WRAP + len(FATES)
+        until = self.cut_at if self.capture == "cut short" else max(self.fates)
         return {tick: seen_at(tick) for tick, fate in self.fates.items() if fate in SEEN and tick <= until}
 
 
