@@ -39,6 +39,10 @@ DEPLOYING: Final = "deploying the stack"
 ASKING: Final = "asking Athena"
 
 _SLACK_S: Final = 3
+_LOOK_EVERY_S: Final = 0.5
+_LATEST_EVENTS: Final = 50
+"""Of an execution, among which is the last state that it entered. All of them come with their data."""
+
 _ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 
 
@@ -175,15 +179,17 @@ def _run(region: Region, machine: str, run_id: str, request: Mapping[str, Any], 
         execution: dict[str, Any] = client.describe_execution(executionArn=arn)
         if execution["status"] in _ENDED:
             return execution
-        state = _state_of(client.get_execution_history(executionArn=arn, maxResults=1000)["events"])
-        if state:
+        latest = client.get_execution_history(executionArn=arn, maxResults=_LATEST_EVENTS, reverseOrder=True)
+        if state := _state_of(latest["events"]):
             steps.enter(state)
-        time.sleep(0.2)
+        time.sleep(_LOOK_EVERY_S)
 
 
-def _state_of(events: list[dict[str, Any]]) -> str | None:
-    entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
-    return entered[-1] if entered else None
+def _state_of(latest_first: list[dict[str, Any]]) -> str | None:
+    entered = (
+        each["stateEnteredEventDetails"]["name"] for each in latest_first if "stateEnteredEventDetails" in each
+    )
+    return next(entered, None)
 
 
 def _result(

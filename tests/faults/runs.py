@@ -40,6 +40,7 @@ ARMS = (*CLOUDWATCH_ARMS, *S3_ARMS)
 
 PORT = 7777
 PATIENCE_S = 600
+LOOK_EVERY_S = 0.5
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
@@ -332,4 +333,4 @@ def wait_until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) ->
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)
+        time.sleep(LOOK_EVERY_S)
