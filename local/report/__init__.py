@@ -7,11 +7,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from flowlag.tables import PROFILES
 from flowlag_report import Report, build
 from local.report.exports import Beside, profiles_of_files
-from local.report.folders import copies_in, read_profiles
+from local.report.folders import read_profiles
 from local.report.tables import profiles_of_tables
 from local.sources import UnusableInput
+from local.sources.folders import RUNS, copies_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +50,7 @@ def profiles_of(paths: Sequence[Path], *, burst_gap_s: float, beside: Beside = N
     Raises:
         UnusableInput: a file is damaged or of another kind, or kinds are mixed.
     """
-    copies = {path: copies_in(path) for path in paths}
+    copies = {path: copies_in(path, PROFILES, RUNS) for path in paths}
     if not any(copies.values()):
         return profiles_of_files(paths, beside, burst_gap_s)
     if others := [path for path, found in copies.items() if not found]:

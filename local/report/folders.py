@@ -1,33 +1,16 @@
-"""Copies of the results bucket: which folders are one, and the profiles that lie in them."""
+"""Copies of the results bucket: the profiles that lie in one, and the region of its files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from flowlag.tables import PROFILES
 from flowlag_report.profile import Profile, UnreadableProfile
 from local.sources import UnusableInput
+from local.sources.folders import files_below
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RUNS: Final = "runs"
-
-
-def copies_in(path: Path) -> list[Path]:
-    """The folder, if it is a copy of the results bucket; else those of its folders that are, as `out/` has them."""
-    if not path.is_dir():
-        return []
-    return [each for each in (path, *sorted(path.iterdir())) if _is_copy(each)]
-
-
-def _is_copy(path: Path) -> bool:
-    return (path / PROFILES).is_dir() or (path / RUNS).is_dir()
-
-
-def files_below(folder: Path, suffix: str) -> list[Path]:
-    """All files of a kind, in order."""
-    return sorted(within / name for within, _, names in folder.walk() for name in names if name.endswith(suffix))
 
 
 def read_profiles(copy: Path) -> list[Profile]:

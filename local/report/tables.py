@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from flowlag.tables import RUNS, object_key
 from flowlag_report.profile import FIRST_DELIVERY_COLUMNS, LEDGER_COLUMNS, OBSERVATION_COLUMNS, profile_of
-from local.report.folders import files_below, partition_of
+from local.report.folders import partition_of
 from local.sources import UnusableInput, parquet
+from local.sources.folders import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

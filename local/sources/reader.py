@@ -12,24 +12,24 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from flowlag.glance import CHUNK_BYTES, TextReader
 from flowlag.plan import AWS
 from flowlag.verdict import VOID
 from local.sources import flow_log, insights, parquet
 from local.sources.dataset import EXPORT, FLOW_LOG, OBSERVATIONS, Dataset, Row, UnusableInput, runs_of
+from local.sources.folders import RUNS, copies_in, files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from io import BufferedReader
+    from pathlib import Path
 
     from local.sources.dataset import RunRow, Series
 
 _SUFFIXES: Final = (".parquet", ".log", ".log.gz")
 """What is looked for in a directory. Ledgers and captures are CSV files too, so an export has to be named."""
-_RUNS: Final = "runs"
 _GZIP: Final = b"\x1f\x8b"
 _LONGEST_HEADER: Final = 65_536
 
@@ -121,8 +121,8 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
 
 
 def _within(directory: Path) -> list[Path]:
-    copies = _copies(directory)
-    files = [file for copy in copies for file in _below(copy / OBSERVATIONS)] if copies else _below(directory)
+    tables = [copy / OBSERVATIONS for copy in copies_in(directory, OBSERVATIONS)]
+    files = [file for folder in tables or [directory] for file in files_below(folder, *_SUFFIXES)]
     if not files:
         raise UnusableInput(
             f"the directory '{directory}' holds no data: no file in it ends in {' or '.join(_SUFFIXES)}"
@@ -131,32 +131,13 @@ def _within(directory: Path) -> list[Path]:
     return files
 
 
-def _copies(directory: Path) -> list[Path]:
-    """The directory, if it is a copy of the results bucket; else those in it, as `out/` has them."""
-    return [each for each in (directory, *sorted(directory.iterdir())) if (each / OBSERVATIONS).is_dir()]
-
-
-def _below(folder: Path) -> list[Path]:
-    return sorted(
-        within / name
-        for within, _folders, names in folder.walk(on_error=_raise)
-        for name in names
-        if name.endswith(_SUFFIXES)
-    )
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
-
-
 def _runs(paths: Iterable[Path]) -> list[RunRow]:
     """The rows of `runs` that lie beside the observations in `paths`."""
     rows: list[RunRow] = []
-    tables = [copy / _RUNS for path in paths if path.is_dir() for copy in _copies(path)]
-    for table in filter(Path.is_dir, tables):
-        for file in _below(table):
-            with file.open("rb") as stream, parquet.opened(file, stream) as opened:
-                rows += parquet.read_runs(file, opened)
+    for copy in chain.from_iterable(copies_in(path, OBSERVATIONS) for path in paths):
+        for file in files_below(copy / RUNS, *_SUFFIXES):
+            with file.open("rb") as stream, parquet.opened(file, stream) as table:
+                rows += parquet.read_runs(file, table)
     return rows
 
 
